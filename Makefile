@@ -1,0 +1,55 @@
+# Every target works on a fresh clone: the first one run makes .venv and installs the pinned versions.
+PYTHON ?= python3
+ENV ?=
+SEED ?= 0
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SMOKE_FLAG := $(if $(filter 1,$(SMOKE)),--smoke)
+export PYTHONWARNINGS ?= ignore::FutureWarning
+
+.DEFAULT_GOAL := help
+.PHONY: help install train-agent compare tensorboard test test-all check lint wheel-test bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+$(READY): constraints.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned versions into $(VENV) (once; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+install: $(READY)  ## make .venv and install everything, pinned
+
+train-agent: $(READY)  ## train, compare, factorise real matrices: make train-agent ENV=nmf [SEED=0] [SMOKE=1]
+	@$(BIN)/lrpilot train "$(ENV)" seed=$(SEED) $(SMOKE_FLAG)
+
+compare: $(READY)  ## the shipped policy against every tuned baseline: make compare ENV=nmf
+	@$(BIN)/lrpilot compare "$(ENV)" $(SMOKE_FLAG)
+
+tensorboard: $(READY)  ## look at learned schedules and diagnostics of all runs
+	@$(BIN)/tensorboard --logdir runs
+
+test: $(READY)  ## the unit tests, under five minutes
+	@$(BIN)/python -m pytest -q
+
+test-all: $(READY)  ## also the slow ones
+	@$(BIN)/python -m pytest -q -m ""
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+wheel-test: $(READY)
+	@$(BIN)/python tests/wheel_check.py
+
+check: lint test wheel-test  ## style, types, tests, and the tests against the built wheel
+
+bench: $(READY)  ## overhead of the scheduler and speed of the environment
+	@$(BIN)/python -m lrpilot.experiments.bench
+
+clean:  ## remove what the targets made, but no runs
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,71 @@
+"""Which problems may be used for what: four roles that share neither a seed nor (but for tuning) a real matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from lrpilot.configs import Recipe
+from lrpilot.envs.gym_env import nmf_process
+from lrpilot.envs.process import Process
+
+Role = Literal["train", "tuning", "validation", "test"]
+CHUNK = 256  # problems in one batch of tensors: the fastest size on one core
+
+
+def role_seed(role: Role, *stream: int) -> int:
+    """Return a seed of the role's own range.
+
+    Args:
+        role: What the problems are for.
+        *stream: Any numbers that tell streams of one role apart.
+
+    Returns:
+        A seed below 2^32.
+    """
+    sequence = np.random.SeedSequence([get_args(Role).index(role), *stream])
+    return int(sequence.generate_state(1)[0])
+
+
+def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Process:
+    """Return `size` runs side by side, on real matrices of the role; not yet seeded.
+
+    In training the horizon varies and gradients are sometimes hidden; elsewhere the horizon is the recipe's.
+
+    Args:
+        recipe: The distribution of problems and how decisions are made.
+        role: What they are for; baselines are tuned on fresh draws from the training distribution.
+        size: Runs side by side.
+        loss_only: Hide gradients in all runs; not for training.
+
+    Returns:
+        The process.
+    """
+    matrices = getattr(recipe.data, "train" if role == "tuning" else role)
+    decisions, replicas = recipe.decisions, recipe.ppo.replicas if role == "train" else 1
+    if role != "train":
+        steps = max(1, recipe.horizon // decisions.decisions)
+        decisions = replace(decisions, steps=(steps,), loss_only=float(loss_only))
+    return nmf_process(size, recipe.problems, decisions, matrices, replicas)
+
+
+def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Iterator[Process]:
+    """Yield the fixed problems of a role, the same for every policy and baseline, in seeded and reset batches.
+
+    Args:
+        recipe: The distribution of problems and how decisions are made.
+        role: What they are for.
+        size: Problems in all.
+        loss_only: Hide gradients.
+
+    Yields:
+        Processes that stand at the start of their runs, with one batch of problems each.
+    """
+    for index, start in enumerate(range(0, size, CHUNK)):
+        process = make_process(recipe, role, min(CHUNK, size - start), loss_only)
+        process.seed(role_seed(role, index))
+        process.reset()
+        yield process

@@ -1,0 +1,109 @@
+"""The folder of a training run: what lies where, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrpilot.configs import ConfigError, Recipe, load_recipe
+from lrpilot.configs.recipe import dump
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its folder and its recipe.
+
+    Attributes:
+        folder: `runs/<env>/<name>`.
+        recipe: The resolved recipe, also in `config.yaml`.
+    """
+
+    folder: Path
+    recipe: Recipe
+
+    @classmethod
+    def start(cls, recipe: Recipe, root: Path, name: str | None = None) -> Run:
+        """Make the folder of a new run; an existing one is never overwritten.
+
+        Args:
+            recipe: What to run.
+            root: Usually `runs`.
+            name: Name of the run; by default `seed<N>`, with a number behind it if that is taken.
+
+        Returns:
+            The run.
+
+        Raises:
+            ConfigError: A run of that name exists.
+        """
+        parent = root / recipe.env
+        folder = parent / (name or f"seed{recipe.seed}")
+        count = 2
+        while name is None and folder.exists():
+            folder, count = parent / f"seed{recipe.seed}-{count}", count + 1
+        if folder.exists():
+            raise ConfigError(f"run {folder} exists: resume it with --resume {folder}, or choose another --name")
+        for part in ("checkpoints", "figures", "tensorboard"):
+            (folder / part).mkdir(parents=True)
+        write_text(folder / "config.yaml", dump(recipe))
+        return cls(folder, recipe)
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Run:
+        """Return a run that was interrupted.
+
+        Args:
+            folder: Its folder.
+
+        Returns:
+            The run, with the recipe it began with.
+
+        Raises:
+            ConfigError: There is no run, or it has no checkpoint.
+        """
+        if not (folder / "config.yaml").is_file():
+            raise ConfigError(f"no run in {folder}: it has no config.yaml")
+        run = cls(folder, load_recipe(folder / "config.yaml"))
+        if not run.checkpoint.is_file():
+            raise ConfigError(f"run {folder} has no checkpoint yet: start it anew")
+        return run
+
+    @property
+    def checkpoint(self) -> Path:
+        """Stable-Baselines3's own file, for resuming only: it holds pickles, so load none from strangers."""
+        return self.folder / "checkpoints" / "ppo.zip"
+
+    @property
+    def progress(self) -> Path:
+        """Validation scores so far, as JSON."""
+        return self.folder / "checkpoints" / "progress.json"
+
+    @property
+    def policy(self) -> Path:
+        """The best policy so far by validation."""
+        return self.folder / "policy.safetensors"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all.
+
+    Args:
+        path: Where to.
+        text: What.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain data as JSON, whole or not at all; non-finite numbers are refused.
+
+    Args:
+        path: Where to.
+        data: What.
+    """
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")

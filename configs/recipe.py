@@ -1,0 +1,184 @@
+"""What a run is made of. Unknown keys fail by name; the resolved recipe is stored beside each result."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lrpilot.envs.process import Decisions
+from lrpilot.envs.tasks.nmf_problems import NMFProblems
+
+HERE = Path(__file__).parent
+
+
+class ConfigError(ValueError):
+    """A recipe that is wrong; the message is one line: which key, what it was, what it may be."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RealData(_Section):
+    """Real matrices by role; a name of `lrpilot.envs.data` or a path to a .npy file. Roles never overlap."""
+
+    train: tuple[str, ...] = Field(description="cropped into training and tuning problems")
+    validation: tuple[str, ...] = Field(description="cropped into the problems that select a policy")
+    test: tuple[str, ...] = Field(description="cropped into test problems, and factorised whole at the end")
+
+
+class PPOSettings(_Section):
+    """Proximal policy optimisation, by Stable-Baselines3; each iteration plays `parallel` whole runs."""
+
+    iterations: int = Field(ge=1, description="rollouts, each followed by an update")
+    parallel: int = Field(ge=1, description="runs side by side in a rollout")
+    replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
+    minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
+    epochs: int = Field(ge=1, description="passes over a rollout")
+    learning_rate: float = Field(gt=0, description="Adam's LR at the start; it falls linearly to a tenth")
+    gae_lambda: float = Field(ge=0, le=1, description="λ of generalised advantage estimation; the discount is 1")
+    entropy: float = Field(ge=0, description="weight of the entropy bonus")
+    clip_range: float = Field(gt=0, description="PPO's clipping range of the probability ratio")
+    net: tuple[int, ...] = Field(min_length=1, description="hidden layers of policy and value network, tanh")
+    log_std: float = Field(description="log of the exploration noise at the start, in units of the action")
+    first_action: float = Field(ge=-1, le=1, description="mean action of the untrained policy")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.parallel % self.replicas:
+            raise ValueError(f"replicas must divide parallel, {self.replicas} does not divide {self.parallel}")
+        return self
+
+
+class ValidationSettings(_Section):
+    """Selection of the policy that a run exports."""
+
+    problems: int = Field(ge=1, description="validation problems")
+    every: int = Field(ge=1, description="iterations between two validations")
+
+
+class ComparisonSettings(_Section):
+    """Size of the comparison; tuning, validation and test problems are disjoint."""
+
+    tuning_problems: int = Field(ge=1, description="problems on which each baseline is tuned")
+    test_problems: int = Field(ge=2, description="unseen problems on which all are compared")
+    base_lrs: int = Field(ge=2, description="base LRs tried for each baseline and shape")
+    processes: int = Field(ge=1, description="worker processes")
+
+
+class RealRuns(_Section):
+    """Factorisation of the whole real test matrices in a plain PyTorch loop."""
+
+    rank: int = Field(ge=1, description="rank of the factorisation")
+    steps: int = Field(ge=2, description="SGD steps")
+    batch_fraction: float = Field(gt=0, le=1, description="share of the columns in a mini-batch")
+    gradient_noise: float = Field(ge=0, description="norm of additive noise over that of the first gradient")
+    seeds: int = Field(ge=2, description="initialisations of each matrix")
+
+
+class Recipe(_Section):
+    """One training run and its comparison."""
+
+    env: Literal["nmf"] = Field(description="what is trained")
+    seed: int = Field(ge=0, description="seed of training; tuning, validation and test problems never change")
+    horizon: int = Field(ge=1, description="SGD steps of a run in tuning, validation and test")
+    problems: NMFProblems
+    decisions: Decisions
+    data: RealData
+    ppo: PPOSettings
+    validation: ValidationSettings
+    comparison: ComparisonSettings
+    real: RealRuns
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = (), smoke: bool = False) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        recipe: Name of a shipped recipe, or path of a YAML file.
+        overrides: "key.key=value" in YAML, applied last.
+        smoke: Apply the recipe's `smoke` section: everything runs, small.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        ConfigError: It can't be read, or a key or value is wrong.
+
+    Example:
+        >>> load_recipe("nmf", ["seed=3"]).seed
+        3
+    """
+    path = Path(recipe)
+    if str(recipe) in list_recipes():
+        path = HERE / f"{recipe}.yaml"
+    elif path.suffix not in {".yaml", ".yml"} or not path.is_file():
+        raise ConfigError(f"no recipe {str(recipe)!r}: there are {', '.join(list_recipes())}, or give a YAML file")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys, not {type(raw).__name__}")
+    small = raw.pop("smoke", {})
+    for override in [f"{key}={value}" for key, value in small.items()] * smoke + list(overrides):
+        _apply(raw, override)
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error, raw)}") from None
+
+
+def dump(recipe: Recipe) -> str:
+    """Return the resolved recipe as YAML; `load_recipe` reads it back."""
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r} must read key=value, such as ppo.iterations=10")
+    *parents, last = key.split(".")
+    section = raw
+    for parent in parents:
+        section = section.get(parent, None) if isinstance(section, dict) else None  # type: ignore[assignment]
+    if not isinstance(section, dict):
+        raise ConfigError(f"override {override!r}: there is no section {'.'.join(parents)!r}")
+    try:
+        section[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {value!r} is not YAML") from None
+
+
+def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
+    """The first complaint, in one line: which key, what it was, what it may be."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        allowed = _allowed(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), allowed, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"unknown key {key!r}; {hint}allowed are {', '.join(allowed)}"
+    if first["type"] == "missing":
+        return f"key {key!r} is missing"
+    if first["type"] == "value_error":  # one of our own, which names the key and what it may be
+        return f"{key}: {first['ctx']['error']}"
+    return f"{key} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    fields = Recipe.model_fields
+    section: Any = fields[str(location[0])].annotation if len(location) > 1 else Recipe
+    return list(getattr(section, "model_fields", None) or section.__dataclass_fields__)

@@ -1,0 +1,178 @@
+"""The decision process around a task: what an agent sees, does and is paid for, for B runs at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpilot.clipping import Guard, Limits
+from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.signals import RANGE, Floats, Signals
+
+EXPLODED = 1e4  # a run whose objective grew by this factor is over
+FLOOR = 1e-12  # objectives below this share of the start count as solved
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """How often and how a policy acts.
+
+    Attributes:
+        decisions: Decisions in a run.
+        steps: SGD steps between two decisions; one value is drawn for each round of episodes.
+        log_low: Log of LR over its reference for the action -1.
+        log_high: The same for the action 1. With the strict guard nothing above 0 has an effect.
+        guard: See `Limits`.
+        penalty: Subtracted from the reward when a run explodes, in nats.
+        loss_only: Share of runs in which gradients can't be read, so that the policy learns to do without.
+    """
+
+    decisions: int = 40
+    steps: tuple[int, ...] = (5,)
+    log_low: float = -5.0
+    log_high: float = 0.0
+    guard: Guard = "strict"
+    penalty: float = 5.0
+    loss_only: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.decisions <= 10_000:
+            raise ValueError(f"decisions must be in 1..10000, not {self.decisions}")
+        if not self.steps or min(self.steps) < 1:
+            raise ValueError(f"steps must be positive numbers of SGD steps, at least one, not {self.steps}")
+        if not -20 <= self.log_low < self.log_high <= 20:
+            raise ValueError(f"-20 <= log_low < log_high <= 20 must hold, not {self.log_low} and {self.log_high}")
+        if not (self.penalty >= 0 and 0 <= self.loss_only <= 1):
+            raise ValueError(f"penalty must be >= 0 and loss_only in 0..1, not {self.penalty} and {self.loss_only}")
+
+    def log_multiple(self, action: Floats) -> Floats:
+        """Map actions in [-1, 1] to the log of LR over its reference; any shape."""
+        share = (np.clip(action, -1.0, 1.0) + 1) / 2
+        multiple: Floats = self.log_low + share * (self.log_high - self.log_low)
+        return multiple
+
+
+class Transition(NamedTuple):
+    """What follows a decision: observation (B, 19), reward (B,) and end of the run (B,)."""
+
+    observation: NDArray[np.float32]
+    reward: Floats
+    terminated: NDArray[np.bool_]
+
+
+class Process:
+    """B runs of a task under one agent.
+
+    A decision fixes the ratio of LR to reference for the next `steps` SGD steps; the reference (a stability
+    bound, or the base LR) is read anew before each step, and `Limits.clip` has the last word. With the guard
+    off, the reference is read at decisions only.
+
+    Args:
+        task: What is being trained.
+        decisions: How the agent acts.
+    """
+
+    def __init__(self, task: AbstractTask, decisions: Decisions) -> None:
+        self.task = task
+        self.config = decisions
+        self.limits = Limits(decisions.guard)
+        self.signals = Signals()
+        self.decision = np.zeros(task.batch_size, dtype=np.int64)
+        self.steps = decisions.steps[0]
+        self.lr: Floats = np.zeros(task.batch_size)
+        self.reference: Floats = np.ones(task.batch_size)
+        self._loss_only = np.zeros(task.batch_size, dtype=np.bool_)
+        self._rng = np.random.default_rng()
+        self._objective: Floats = np.ones(task.batch_size)
+        self._initial: Floats = np.ones(task.batch_size)
+
+    def seed(self, seed: int | None) -> None:
+        """Restart the one source of randomness."""
+        self._rng = np.random.default_rng(seed)
+
+    def reset(self, slots: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Begin new runs in all slots, or in those that are marked.
+
+        Args:
+            slots: Shape (B,), true where a new run begins.
+
+        Returns:
+            The observation of all runs, shape (B, 19).
+        """
+        if slots is None or slots.all():
+            slots = np.ones(self.task.batch_size, dtype=np.bool_)
+            self.steps = int(self._rng.choice(self.config.steps))
+        self.task.reset(self._rng, slots)
+        self.reference = self.task.reference()
+        self.signals.restart(slots)
+        self.decision[slots] = 0
+        self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
+        objective = self.task.objective()
+        self._initial = np.where(slots, objective, self._initial)
+        self._objective = np.where(slots, objective, self._objective)
+        return self.observation()
+
+    def step(self, action: Floats) -> Transition:
+        """Hold one decision for `steps` SGD steps.
+
+        Args:
+            action: Shape (B,), in [-1, 1].
+
+        Returns:
+            What follows; ended runs stay as they are until `reset`.
+        """
+        multiple = np.exp(self.config.log_multiple(action))
+        held = self.reference
+        log_multiple: Floats = np.zeros(self.task.batch_size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(self.steps):
+                reference = held if self.config.guard == "off" else self.reference
+                self.signals.observe(self.advance(multiple * reference))
+                log_multiple += np.log(self.lr / reference) / self.steps
+            gradient_sq, alignment = self.task.gradient_seen()
+            gradient_sq = np.where(self._loss_only, np.nan, gradient_sq)
+            self.signals.close(log_multiple, self.reference, gradient_sq, alignment)
+        self.decision += 1
+        reward, exploded = self._judge()
+        return Transition(self.observation(), reward, exploded | (self.decision >= self.config.decisions))
+
+    def advance(self, lr: Floats) -> Floats:
+        """Make one SGD step with the LR that the limits leave of the wanted one.
+
+        Args:
+            lr: Wanted LR per step, shape (B,).
+
+        Returns:
+            The mini-batch losses before the step, shape (B,).
+        """
+        self.lr = self.limits.clip(lr, self.reference)
+        loss = self.task.sgd_step(self.lr)
+        self.reference = self.task.reference()
+        return loss
+
+    def _judge(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """Decrease of the log objective, which telescopes over the run; and which runs exploded."""
+        objective = self.task.objective()
+        exploded = ~(objective < EXPLODED * self._initial)  # also true for NaN
+        kept = np.where(exploded, self._objective, objective)
+        floor = FLOOR * self._initial
+        reward = np.log(np.maximum(self._objective, floor)) - np.log(np.maximum(kept, floor))
+        self._objective = kept
+        return reward - self.config.penalty * exploded, exploded
+
+    def observation(self) -> NDArray[np.float32]:
+        """Return what the agent sees now, shape (B, 19)."""
+        with np.errstate(invalid="ignore", over="ignore"):  # an exploded run shows zeros
+            vector = self.signals.vector(self.decision / self.config.decisions)
+        columns = [np.broadcast_to(entry, self.decision.shape) for entry in vector]
+        observation = np.nan_to_num(np.stack(columns, -1), nan=0.0, posinf=RANGE, neginf=-RANGE)
+        seen: NDArray[np.float32] = observation.astype(np.float32)
+        return seen
+
+    def hidden(self) -> NDArray[np.float32]:
+        """Return the task's hidden state for a critic, shape (B, hidden_size), clipped like an observation."""
+        hidden = np.nan_to_num(self.task.hidden(), nan=0.0)
+        return np.clip(hidden, -RANGE, RANGE).astype(np.float32)

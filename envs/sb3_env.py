@@ -1,0 +1,103 @@
+"""The Stable-Baselines3 shell: a `VecEnv` over one batched process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from lrpilot.envs.process import Process
+from lrpilot.envs.spaces import action_space, observation_space
+from lrpilot.signals import Floats
+
+
+class BatchedVecEnv(VecEnv):
+    """B runs as SB3 wants them: same-step autoreset, last observations in `terminal_observation`.
+
+    Args:
+        process: The batched process; its batch size is the number of environments.
+        with_hidden: Append the task's hidden state to the observation, for an asymmetric critic.
+        replicas: How many successive runs share a problem and its noise. Each is then paid its reward minus the mean
+            reward of its siblings: their actions are independent of its own, so the policy gradient keeps its mean,
+            and what the problem and its noise contribute cancels.
+
+    Raises:
+        ValueError: `replicas` does not divide the number of runs.
+    """
+
+    def __init__(self, process: Process, with_hidden: bool = False, replicas: int = 1) -> None:
+        space = observation_space(process.task.hidden_size if with_hidden else 0)
+        super().__init__(process.task.batch_size, space, action_space())
+        self.process = process
+        if self.num_envs % replicas:
+            raise ValueError(f"replicas must divide the {self.num_envs} runs, {replicas} does not")
+        self._with_hidden = with_hidden
+        self._replicas = replicas
+        self._actions: NDArray[np.float32] = np.zeros((self.num_envs, 1), dtype=np.float32)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Start all runs; the seed is that of the last call of `seed`."""
+        if self._seeds[0] is not None:
+            self.process.seed(self._seeds[0])
+        self._reset_seeds()
+        return self._seen(self.process.reset())
+
+    def _seen(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.hstack([observation, self.process.hidden()]) if self._with_hidden else observation
+
+    def step_async(self, actions: NDArray[np.float32]) -> None:
+        """Take in the actions, shape (B, 1)."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Return observations, rewards, ends and infos; ended runs have begun anew."""
+        observation, reward, done = self.process.step(self._actions[:, 0].astype(np.float64))
+        observation = self._seen(observation)
+        self._returns += reward
+        self._lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if done.any():
+            for b in np.flatnonzero(done):
+                infos[b] = {
+                    "terminal_observation": observation[b],
+                    "TimeLimit.truncated": False,
+                    "episode": {"r": float(self._returns[b]), "l": int(self._lengths[b]), "t": 0.0},
+                }
+            self._returns[done] = 0
+            self._lengths[done] = 0
+            observation = self._seen(self.process.reset(done))
+        return observation, self._relative(reward).astype(np.float32), done, infos
+
+    def _relative(self, reward: Floats) -> Floats:
+        """Reward minus the mean reward of the siblings, shape (B,)."""
+        if self._replicas == 1:
+            return reward
+        groups = reward.reshape(-1, self._replicas)
+        relative: Floats = (groups - groups.mean(1, keepdims=True)) * self._replicas / (self._replicas - 1)
+        return relative.ravel()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Return an attribute of the shared process, once for each environment asked for."""
+        value = None if attr_name == "render_mode" else getattr(self.process, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Refuse: all environments share one process."""
+        raise NotImplementedError("the environments of a batch share one process; configure it before training")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Call a method of the shared process once; the result stands for each environment."""
+        result = getattr(self.process, method_name)(*args, **kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """Return False for each: there are no wrappers."""
+        return [False for _ in self._get_indices(indices)]

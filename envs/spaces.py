@@ -1,0 +1,27 @@
+"""The observation and action spaces that all shells share."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+
+from lrpilot.signals import RANGE, SIGNALS
+
+
+def observation_space(hidden_size: int = 0) -> spaces.Box:
+    """Return the space of `Signals.vector`, dimensionless.
+
+    Args:
+        hidden_size: Further entries, for a critic that sees more than the policy.
+
+    Returns:
+        A box of shape (19 + hidden_size,).
+    """
+    low = np.array([signal.low for signal in SIGNALS] + hidden_size * [-RANGE], dtype=np.float32)
+    high = np.array([signal.high for signal in SIGNALS] + hidden_size * [RANGE], dtype=np.float32)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def action_space() -> spaces.Box:
+    """Return the space of actions: one number in [-1, 1], on a log scale of the LR."""
+    return spaces.Box(-1.0, 1.0, (1,), dtype=np.float32)

@@ -1,0 +1,65 @@
+"""The interface between a training task and the decision process around it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpilot.signals import Floats
+
+
+class AbstractTask(ABC):
+    """B training runs side by side, each with its own data, initialisation and noise.
+
+    Attributes:
+        batch_size: B, the number of runs.
+        hidden_size: Entries of `hidden` a run.
+    """
+
+    batch_size: int
+    hidden_size: int
+
+    @abstractmethod
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new problems and start them.
+
+        Args:
+            rng: The only source of randomness, for the problems and for the noise of their steps.
+            slots: Shape (B,), true where to draw anew; None for all.
+        """
+
+    @abstractmethod
+    def sgd_step(self, lr: Floats) -> Floats:
+        """Make one SGD step in each run.
+
+        Args:
+            lr: LR of each run, shape (B,), per step.
+
+        Returns:
+            The mini-batch losses before the step, shape (B,): what a training loop sees.
+        """
+
+    @abstractmethod
+    def gradient_seen(self) -> tuple[Floats, Floats]:
+        """Return what a training loop can tell from its (noisy) gradients.
+
+        Returns:
+            The squared norm of the gradient that the last step used, and its cosine with the one before; each (B,).
+        """
+
+    @abstractmethod
+    def reference(self) -> Floats:
+        """Return the LR that actions are multiples of, shape (B,): the stability bound, or the base LR."""
+
+    @abstractmethod
+    def objective(self) -> Floats:
+        """Return what the runs are judged by, shape (B,), positive: the full loss. Never observed."""
+
+    @abstractmethod
+    def hidden(self) -> Floats:
+        """Return what no training loop knows but helps to predict a return, shape (B, hidden_size), dimensionless.
+
+        Only the critic sees it, and only in training.
+        """

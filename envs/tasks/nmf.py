@@ -1,0 +1,145 @@
+"""Stochastic non-negative matrix factorisation, B problems in one batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.nmf_problems import NMFBatch, NMFProblems, draw
+from lrpilot.signals import Floats
+from lrpilot.theory.nmf import certified_bound
+
+
+class NMFTask(AbstractTask):
+    """Projected SGD on f(W, H) = ½‖WH − X‖²_F over W, H ≥ 0, of which only a noisy gradient is known.
+
+    A step takes a random batch S of columns, the unbiased loss κ·½‖(WH − X)_S‖² with κ = n/|S|, adds noise of
+    constant variance to its gradient, and projects:
+
+        W ← max(0, W − η(κ R_S H_Sᵀ + ε)),   H_S ← max(0, H_S − η(κ Wᵀ R_S + ε)).
+
+    Args:
+        problems: The distribution that problems are drawn from.
+        batch_size: B, how many run side by side.
+        real: Real matrices that may be cropped, each non-negative, shape (rows, columns).
+        replicas: How many successive runs share problem, initialisation and noise; divides `batch_size`.
+    """
+
+    hidden_size = 5
+
+    def __init__(
+        self, problems: NMFProblems, batch_size: int, real: list[Floats] | None = None, replicas: int = 1
+    ) -> None:
+        self.problems = problems
+        self.batch_size = batch_size
+        self.replicas = replicas
+        self._real = real or []
+        self._noise_rng = torch.Generator()
+
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new problems; see `AbstractTask.reset`."""
+        slots = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+        if slots.all():
+            new = draw(self.problems, self.batch_size // self.replicas, rng, self._real)
+            self._noise_rng.manual_seed(int(rng.integers(2**62)))
+            self._start(NMFBatch(*(np.repeat(value, self.replicas, 0) for value in vars(new).values())))
+        else:
+            self._insert(torch.from_numpy(slots), draw(self.problems, int(slots.sum()), rng, self._real))
+
+    def _start(self, batch: NMFBatch) -> None:
+        as_float = {name: torch.from_numpy(value).float() for name, value in vars(batch).items()}
+        self.X, self.W, self.H = as_float["X"], as_float["W"], as_float["H"]
+        self.W_mask, self.H_mask = as_float["W_mask"], as_float["H_mask"]
+        self.in_cols = self.H_mask.amax(1)  # (B, n)
+        self.batch_cols = torch.from_numpy(batch.batch_cols)
+        self.kappa = as_float["cols"] / self.batch_cols
+        self._direction = torch.ones(self.X.shape[:2])
+        self.R = self.W @ self.H - self.X  # (B, m, n)
+        gradient_sq = (self.R @ self.H.mT).square().sum((1, 2)) + (self.W.mT @ self.R).square().sum((1, 2))
+        entries = self.W_mask.sum((1, 2)) + self.H_mask.sum((1, 2))
+        self.noise = as_float["noise"] * (gradient_sq / entries).sqrt()  # (B,), standard deviation an entry
+        self._draw_gradient()
+        still = torch.zeros_like(self.W), torch.zeros_like(self.H)
+        self._used = still, still  # the gradients of the last two steps, over κ
+
+    def _insert(self, slots: Tensor, batch: NMFBatch) -> None:
+        fresh = NMFTask(self.problems, int(slots.sum()))
+        fresh._start(batch)
+        for name, value in vars(fresh).items():
+            if isinstance(value, Tensor):
+                getattr(self, name)[slots] = value
+
+    def _draw_gradient(self) -> None:
+        """Draw the next mini-batch S: R_S and H_S (zero elsewhere), its loss (B,), and the gradient of its loss / κ."""
+        in_batch = self._draw_columns()[:, None, :]
+        self.R_batch, self.H_batch = self.R * in_batch, self.H * in_batch
+        self.R_sq = (self.R_batch * self.R_batch).sum((1, 2))  # (B,)
+        self.W_gradient = (self.H_batch @ self.R_batch.mT).mT  # (B, m, r); R @ H.mT is four times slower in batches
+        self.H_gradient = self.W.mT @ self.R_batch  # (B, r, n)
+
+    def sgd_step(self, lr: Floats) -> Floats:
+        """Make one projected SGD step; see `AbstractTask.sgd_step`."""
+        loss = (self.kappa * self.R_sq / 2).double().numpy()
+        eta = (torch.from_numpy(np.asarray(lr)).float() * self.kappa)[:, None, None]
+        spread = (self.noise / self.kappa)[:, None, None]
+        W_noise = self._random(torch.randn, self.W).mul_(self.W_mask)
+        H_noise = self._random(torch.randn, self.H).mul_(self.H_mask)
+        used = self.W_gradient.addcmul_(spread, W_noise), self.H_gradient.addcmul_(spread, H_noise)
+        self._used = used, self._used[0]
+        self.W = (self.W - eta * used[0]).clamp_min_(0)
+        self.H = (self.H - eta * used[1]).clamp_min_(0)
+        self.R = torch.baddbmm(self.X, self.W, self.H, beta=-1)
+        self._draw_gradient()
+        return loss
+
+    def gradient_seen(self) -> tuple[Floats, Floats]:
+        """Return ‖G‖² of the last step's G = (κ R_S H_Sᵀ + ε, κ Wᵀ R_S + ε), and its cosine with the one before."""
+        last, before = self._used
+        last_sq, before_sq = _inner(last, last), _inner(before, before)
+        cosine = _inner(last, before) / (last_sq * before_sq).sqrt().clamp_min(1e-30)
+        return (self.kappa.square() * last_sq).double().numpy(), cosine.double().numpy()
+
+    def _draw_columns(self) -> Tensor:
+        """1 on the columns of this step's batch, 0 elsewhere, shape (B, n)."""
+        keys = self._random(torch.rand, self.in_cols) + 2 * (1 - self.in_cols)
+        last = keys.sort(-1).values.gather(-1, (self.batch_cols - 1)[:, None])
+        return (keys <= last).float()
+
+    def _random(self, kind: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """Random numbers of a tensor's shape, the same for all replicas of a problem."""
+        distinct = kind((like.shape[0] // self.replicas, *like.shape[1:]), generator=self._noise_rng)
+        return distinct.repeat_interleave(self.replicas, 0) if self.replicas > 1 else distinct
+
+    def reference(self) -> Floats:
+        """Return the certified bound on the next step, shape (B,), per step."""
+        gradient_sq = self.W_gradient.square().sum((1, 2)) + self.H_gradient.square().sum((1, 2))
+        eta, self._direction = certified_bound(
+            self.W, self.H_batch, self.R_batch, self.R_sq, gradient_sq.sqrt(), self._direction
+        )
+        return (eta / self.kappa).double().numpy()
+
+    def objective(self) -> Floats:
+        """Return the full loss f, shape (B,)."""
+        return (self.R.flatten(1).square().sum(1) / 2).double().numpy()
+
+    def hidden(self) -> Floats:
+        """Return logs of κ, of the loss over the data's norm, and of what noise and gradient do to it; (B, 5)."""
+        objective, bound = self.objective(), self.reference()
+        entries = (self.W_mask.sum((1, 2)) + self.H_mask.sum((1, 2))).double().numpy()
+        gradient_sq = (self.R @ self.H.mT).square().sum((1, 2)) + (self.W.mT @ self.R).square().sum((1, 2))
+        data = self.X.square().sum((1, 2)).double().numpy()
+        scaled = bound / np.maximum(objective, 1e-300)
+        noise = self.noise.square().double().numpy() * entries * scaled
+        logs = (self.kappa.double().numpy(), objective / data, noise, gradient_sq.double().numpy() * scaled, entries)
+        hidden: Floats = np.log(np.maximum(np.stack(logs, -1), 1e-6)) / 3
+        return hidden
+
+
+def _inner(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
+    """Inner product of two gradients (W part, H part), shape (B,)."""
+    return (a[0] * b[0]).sum((1, 2)) + (a[1] * b[1]).sum((1, 2))

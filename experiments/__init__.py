@@ -1,0 +1,1 @@
+"""How learned schedules compare: baselines, tuning, oracle, controls, statistics, tables and figures."""

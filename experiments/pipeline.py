@@ -1,0 +1,88 @@
+"""From a recipe to a trained policy and its evidence: what `lrpilot train` and `lrpilot compare` do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from lrpilot.agents.run import Run, write_json
+from lrpilot.agents.tensorboard_log import record_hparams
+from lrpilot.agents.train import train
+from lrpilot.configs import Recipe
+from lrpilot.envs.data import load_matrix
+from lrpilot.experiments import figures, real, table
+from lrpilot.experiments.compare import Comparison, compare, write
+from lrpilot.policy import load_policy
+
+
+def train_agent(run: Run, console: Console) -> None:
+    """Train (or go on), compare on unseen problems, and factorise the real test matrices.
+
+    Args:
+        run: The folder and the recipe.
+        console: Where everything is shown.
+    """
+    started = time.monotonic()
+    console.print(f"[bold]{run.folder}[/]  (TensorBoard: make tensorboard; Ctrl-C is safe)")
+    policy = train(run, console)
+    trained = policy.card["trained"]
+    console.print(f"exported {run.policy}: best on validation, after {trained['iterations']} iterations")
+    result = compare(run.recipe, [policy], console)
+    write(result, run.folder)
+    figures.draw_all(result, run.folder / "figures")
+    table.show(result, console)
+    matrices = real.factorise_all(run.recipe, run.policy, result.tuned, console)
+    write_json(run.folder / "real.json", real.as_json(matrices))
+    real.show(matrices, console)
+    record_hparams(run.folder / "tensorboard", run.recipe, _scores(result))
+    minutes = (time.monotonic() - started) / 60
+    console.print(f"done in {minutes:.1f} minutes; everything is in {run.folder}")
+
+
+def compare_policies(
+    recipe: Recipe, names: Sequence[str], folder: Path, json_path: Path | None, console: Console
+) -> None:
+    """Compare policy files with the tuned baselines, and print and write the result.
+
+    Args:
+        recipe: The problems and the budget.
+        names: Names or paths of policies; several count as seeds of one method.
+        folder: Where the results go.
+        json_path: Write the JSON here and nothing else.
+        console: Where everything is shown.
+    """
+    policies = [load_policy(name) for name in names]
+    result = compare(recipe, policies, console)
+    table.show(result, console)
+    if json_path is None:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        figures.draw_all(result, folder / "figures")
+        console.print(f"written to {folder}")
+    write(result, folder, json_path)
+
+
+def check_data(recipe: Recipe) -> None:
+    """Load all real matrices of a recipe, so that a bad one fails before anything is made.
+
+    Args:
+        recipe: Names its matrices by role.
+
+    Raises:
+        DataError: One can't be had or can't be factorised.
+    """
+    for role in ("train", "validation", "test"):
+        for name in getattr(recipe.data, role):
+            load_matrix(name)
+
+
+def _scores(result: Comparison) -> dict[str, float]:
+    verdict = result.against(result.best)
+    return {
+        "log_loss": float(result.final["learned"].mean()),
+        "gain_over_best_baseline": verdict.mean,
+        "wins_over_best_baseline": verdict.win,
+        "gap_to_oracle_closed": result.gap_closed,
+    }

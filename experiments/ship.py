@@ -1,0 +1,90 @@
+"""Choose the policy that ships: python -m lrpilot.experiments.ship RUN RUN RUN (finished runs of one recipe)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lrpilot.agents.run import Run
+from lrpilot.agents.train import commit
+from lrpilot.experiments import real, table
+from lrpilot.experiments.compare import LEARNED, Comparison, compare, write
+from lrpilot.experiments.figures import draw_all
+from lrpilot.experiments.real import RealResult
+from lrpilot.policy import SHIPPED, SUFFIX, SchedulePolicy, load_policy
+
+SUMMARY = {
+    "nmf": "stochastic NMF; LR as a fraction of a stability bound (lrpilot.theory.NMFBound); "
+    "reads losses, and gradient norms where it can"
+}
+NOT_FOR = {
+    "nmf": "training neural networks, or any loss without a stability bound; large, badly scaled matrices under strong "
+    "additive gradient noise, where it lowers the LR too early (docs/log.md)"
+}
+
+
+def ship(folders: Sequence[Path], console: Console) -> Path:
+    """Compare all runs as seeds of one method, and ship the one that is best on validation.
+
+    Args:
+        folders: Folders of finished runs.
+        console: Where progress and results are shown.
+
+    Returns:
+        The shipped file.
+    """
+    runs = [Run.reopen(folder) for folder in folders]
+    policies = [load_policy(run.policy) for run in runs]
+    scores = [min(score for _, score in json.loads(run.progress.read_text())["scores"]) for run in runs]
+    best = scores.index(min(scores))
+    recipe = runs[best].recipe
+    result = compare(recipe, policies, console)
+    table.show(result, console)
+    matrices = real.factorise_all(recipe, runs[best].policy, result.tuned, console)
+    real.show(matrices, console)
+    card = {
+        **policies[best].card,
+        "summary": SUMMARY[recipe.env],
+        "not_for": NOT_FOR[recipe.env],
+        "selection": {"seeds": [run.recipe.seed for run in runs], "validation": scores, "chosen": best},
+        "results": _results(result, matrices),
+    }
+    evidence = Path("docs") / "results" / recipe.env
+    evidence.mkdir(parents=True, exist_ok=True)
+    write(result, evidence)
+    draw_all(result, evidence)
+    path = SHIPPED / f"{recipe.env}{SUFFIX}"
+    SchedulePolicy(card, policies[best].layers).save(path)
+    return path
+
+
+def _results(result: Comparison, matrices: RealResult) -> dict[str, Any]:
+    verdict = result.against(result.best).as_dict()
+    gains = {
+        matrix: {family: round(matrices.against(family, matrix).mean, 4) for family in matrices.baselines}
+        for matrix in matrices.learned
+    }
+    return {
+        "commit": commit(),
+        "test_problems": result.recipe.comparison.test_problems,
+        "policy_seeds": len(result.episodes),
+        "mean_final_log_loss": {name: round(float(final.mean()), 4) for name, final in result.final.items()},
+        "against_best_tuned_baseline": {"baseline": result.best, **{k: round(v, 4) for k, v in verdict.items()}},
+        "without_gradients": round(result.against(result.best).mean - _loss_only_cost(result), 4),
+        "gap_to_oracle_closed": round(result.gap_closed, 4),
+        "exploded": int(sum(episodes.exploded.sum() for episodes in result.episodes)),
+        "real_matrices_gain_over": gains,
+    }
+
+
+def _loss_only_cost(result: Comparison) -> float:
+    return float(result.final["learned, losses only"].mean() - result.final[LEARNED].mean())
+
+
+if __name__ == "__main__":
+    print(ship([Path(folder) for folder in sys.argv[1:]], Console()))

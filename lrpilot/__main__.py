@@ -1,0 +1,7 @@
+"""`python -m lrpilot` is the command `lrpilot`."""
+
+import sys
+
+from lrpilot.cli import main
+
+sys.exit(main())

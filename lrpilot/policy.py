@@ -1,0 +1,261 @@
+"""A schedule policy is a data file: safetensors weights and a JSON card, checked before anything is used.
+
+No pickle, no eval, no import by name: whatever is in the file, loading it runs none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from lrpilot.clipping import Guard
+from lrpilot.schedule import Bound, Schedule
+from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
+
+FORMAT = 1
+CARD_KEY = "lrpilot"
+ACTIONS = ("fraction_of_bound", "multiple_of_base")
+MAX_BYTES, MAX_LAYERS, MAX_WIDTH, MAX_LOG = 16_000_000, 8, 4096, 20.0
+SHIPPED = Path(__file__).parent / "policies"
+SUFFIX = ".safetensors"
+
+Float32 = NDArray[np.float32]
+
+
+class PolicyError(ValueError):
+    """A policy file that can't be trusted, or a policy that does not exist; the message says what and where."""
+
+
+@dataclass(frozen=True, eq=False)
+class SchedulePolicy:
+    """A trained map from observations to actions.
+
+    Attributes:
+        card: Provenance and meaning, plain JSON data: `name`, `action` (what the LR is a multiple of), `signals`
+            (which it observes, in order), `decisions` (a run), `log_low` and `log_high` (log multiple at the actions
+            -1 and 1), and free fields such as `trained` and `results`.
+        layers: (weight, bias) of each layer, shapes (out, in) and (out,); tanh between them.
+    """
+
+    card: dict[str, Any]
+    layers: tuple[tuple[Float32, Float32], ...]
+
+    def __post_init__(self) -> None:
+        columns = np.array([SIGNAL_NAMES.index(name) for name in self.card["signals"]])
+        object.__setattr__(self, "_columns", columns)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that determines its actions, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        meaning = [self.card[key] for key in ("action", "signals", "decisions", "log_low", "log_high")]
+        digest.update(json.dumps(meaning).encode())
+        for weight, bias in self.layers:
+            digest.update(weight.tobytes() + bias.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def reads_gradients(self) -> bool:
+        """Whether gradient norms, where they can be had, change its actions."""
+        return bool(GRADIENT_SIGNALS & {*self.card["signals"]})
+
+    def action(self, observation: NDArray[Any]) -> Float32:
+        """Evaluate the network.
+
+        Args:
+            observation: `Signals.vector`, shape (19,) or (19, B).
+
+        Returns:
+            The action in [-1, 1], shape () or (B,).
+        """
+        columns: NDArray[np.int64] = object.__getattribute__(self, "_columns")
+        hidden = observation[columns].astype(np.float32)
+        for weight, bias in self.layers[:-1]:
+            hidden = np.tanh((weight @ hidden).T + bias).T
+        weight, bias = self.layers[-1]
+        action: Float32 = ((weight @ hidden).T + bias).T[0]
+        return np.minimum(np.maximum(action, np.float32(-1)), np.float32(1))
+
+    def log_multiple(self, observation: NDArray[Any]) -> float:
+        """Log of the LR over its reference that the policy wants after a (19,) observation."""
+        low, high = self.card["log_low"], self.card["log_high"]
+        return float(low + (float(self.action(observation)) + 1) / 2 * (high - low))
+
+    def schedule(
+        self,
+        base_lr: float,
+        horizon: int,
+        *,
+        bound: Bound | None = None,
+        lr_min: float | None = None,
+        lr_max: float | None = None,
+        guard: Guard = "strict",
+    ) -> Schedule:
+        """Return a new schedule for one run: a plain callable, loss in, LR out.
+
+        Args:
+            base_lr: The LR you would have used, per step. For a `fraction_of_bound` policy without a `bound` it
+                stands for the bound.
+            horizon: Number of calls the run will make; past it the LR holds its last value.
+            bound: Returns the current largest stable LR per step; called once a step.
+            lr_min: Smallest LR, absolute; a bound wins over it.
+            lr_max: Largest LR, absolute.
+            guard: "strict" never exceeds the bound, "relaxed" may pass it by a factor of 2, "off" ignores it.
+
+        Returns:
+            The schedule, with its first LR in `lr`.
+
+        Raises:
+            ValueError: An argument is out of range; the message names it.
+        """
+        return Schedule(
+            self.log_multiple,
+            base_lr,
+            horizon,
+            decisions=self.card["decisions"],
+            relative_to_bound=self.card["action"] == "fraction_of_bound",
+            bound=bound,
+            lr_min=lr_min,
+            lr_max=lr_max,
+            guard=guard,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy file; it appears whole or not at all.
+
+        Args:
+            path: Where to, ending in `.safetensors`.
+        """
+        tensors: dict[str, Float32] = {}
+        for index, (weight, bias) in enumerate(self.layers):
+            tensors |= {f"{index}.weight": weight, f"{index}.bias": bias}
+        card = json.dumps({"format": FORMAT, **self.card}, allow_nan=False)
+        temporary = Path(f"{os.fspath(path)}.tmp")
+        temporary.write_bytes(save(tensors, metadata={CARD_KEY: card}))
+        temporary.replace(path)
+
+
+def list_policies() -> list[str]:
+    """Return the names of the shipped, trained policies, sorted.
+
+    Example:
+        >>> "nmf" in list_policies()
+        True
+    """
+    return sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))
+
+
+def load_policy(policy: str | os.PathLike[str]) -> SchedulePolicy:
+    """Load a shipped policy by name, or any policy file by path.
+
+    Args:
+        policy: One of `list_policies()`, or a path.
+
+    Returns:
+        The checked policy.
+
+    Raises:
+        PolicyError: There is no such policy, or the file is malformed in any way.
+
+    Example:
+        >>> load_policy("nmf").card["action"]
+        'fraction_of_bound'
+    """
+    path = SHIPPED / f"{policy}{SUFFIX}" if policy in list_policies() else Path(policy)
+    if not path.is_file():
+        names = ", ".join(list_policies())
+        raise PolicyError(f"no policy {os.fspath(policy)!r}: shipped are {names}; or give the path of a policy file")
+    return _read(path)
+
+
+def read_card(policy: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the checked card of a policy; same arguments and errors as `load_policy`."""
+    return load_policy(policy).card
+
+
+def _read(path: Path) -> SchedulePolicy:
+    def refuse(what: str) -> NoReturn:
+        raise PolicyError(f"{path}: {what}")
+
+    if path.stat().st_size > MAX_BYTES:
+        refuse(f"larger than {MAX_BYTES:,} bytes; a policy is about 20 kB")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            for name in file.keys():  # noqa: SIM118 (not a dictionary)
+                if file.get_slice(name).get_dtype() != "F32":
+                    refuse(f"tensor {name!r} is {file.get_slice(name).get_dtype()}, must be F32")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        refuse(f"not a whole safetensors file ({error})")
+    card = _checked_card(metadata, refuse)
+    return SchedulePolicy(card, _checked_layers(tensors, len(card["signals"]), refuse))
+
+
+def _checked_card(metadata: Mapping[str, str], refuse: Callable[[str], NoReturn]) -> dict[str, Any]:
+    """The card, once each field that determines an LR is known to be of the right type and in range."""
+    try:
+        card = json.loads(metadata.get(CARD_KEY, ""))
+    except (ValueError, RecursionError):
+        refuse(f"metadata {CARD_KEY!r} is missing or is not JSON; this is no lrpilot policy")
+    if not isinstance(card, dict):
+        refuse(f"the card is a {type(card).__name__}, must be a JSON object")
+
+    def check(key: str, good: Callable[[Any], bool], allowed: str) -> None:
+        if key not in card:
+            refuse(f"card has no {key!r}; it must be {allowed}")
+        if not good(card[key]):
+            refuse(f"card {key!r} is {str(card[key])[:60]!r}, must be {allowed}")
+
+    def is_log(value: Any) -> bool:
+        return type(value) in {int, float} and math.isfinite(value) and abs(value) <= MAX_LOG
+
+    check("format", lambda v: type(v) is int and v == FORMAT, f"{FORMAT}")
+    check("name", lambda v: isinstance(v, str) and 0 < len(v) <= 100, "a string of 1 to 100 characters")
+    check("action", lambda v: v in ACTIONS, f"one of {', '.join(ACTIONS)}")
+    check("decisions", lambda v: type(v) is int and 1 <= v <= 10_000, "an integer in 1..10000")
+    check("log_low", is_log, f"a finite number within ±{MAX_LOG}")
+    check("log_high", lambda v: is_log(v) and v > card["log_low"], "a finite number above 'log_low'")
+    names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"
+    check(
+        "signals",
+        lambda v: isinstance(v, list) and 0 < len(v) == len({*map(str, v)} & {*SIGNAL_NAMES}),
+        names,
+    )
+    return card
+
+
+def _checked_layers(
+    tensors: Mapping[str, NDArray[Any]], inputs: int, refuse: Callable[[str], NoReturn]
+) -> tuple[tuple[Float32, Float32], ...]:
+    """The layers, once their names, shapes and values are known to form a network with one output."""
+    depth = len(tensors) // 2
+    expected = {f"{index}.{part}" for index in range(depth) for part in ("weight", "bias")}
+    if not 0 < depth <= MAX_LAYERS or set(tensors) != expected:
+        refuse(
+            f"tensors are {sorted(tensors)[:20]}, must be 0.weight, 0.bias, 1.weight, … ({MAX_LAYERS} layers at most)"
+        )
+    layers = []
+    for index in range(depth):
+        weight, bias = tensors[f"{index}.weight"], tensors[f"{index}.bias"]
+        outputs = 1 if index == depth - 1 else bias.size
+        if bias.shape != (outputs,) or weight.shape != (outputs, inputs) or not 0 < outputs <= MAX_WIDTH:
+            refuse(
+                f"layer {index} has shapes {weight.shape}, {bias.shape}, must be ({outputs}, {inputs}), ({outputs},)"
+            )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            refuse(f"layer {index} holds a number that is not finite")
+        layers.append((np.ascontiguousarray(weight), np.ascontiguousarray(bias)))
+        inputs = outputs
+    return tuple(layers)

@@ -1,0 +1,186 @@
+"""The framework-free schedule of one run: signals, policy and clipping make the next LR."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, SupportsFloat
+
+from lrpilot.clipping import Guard, Limits, back_off
+from lrpilot.signals import Floats, Signals
+
+Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
+LogMultiple = Callable[[Floats], float]  # observation (19,) -> log of LR over its reference
+
+
+class Schedule:
+    """The next LR after each loss: `lr = schedule(loss)`.
+
+    Decisions are made every `horizon // decisions` calls. Between two, the ratio of the LR to its reference (the
+    bound, or the base LR) is constant; the bound is read at every call.
+
+    Made by `SchedulePolicy.schedule`, which documents the arguments.
+
+    Raises:
+        ValueError: An argument is out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        log_multiple: LogMultiple,
+        base_lr: float,
+        horizon: int,
+        *,
+        decisions: int,
+        relative_to_bound: bool,
+        bound: Bound | None,
+        lr_min: float | None,
+        lr_max: float | None,
+        guard: Guard,
+    ) -> None:
+        if not (math.isfinite(base_lr) and base_lr > 0):
+            raise ValueError(f"base_lr must be a positive number, not {base_lr}")
+        if isinstance(horizon, bool) or int(horizon) != horizon or horizon < 1:
+            raise ValueError(f"horizon must be a whole number of steps, at least 1, not {horizon}")
+        self.horizon = int(horizon)
+        self.limits = Limits(guard, lr_min, lr_max)
+        self.signals = Signals()
+        self._policy = log_multiple
+        self._base_lr = float(base_lr)
+        self._interval = max(1, self.horizon // decisions)
+        self._relative_to_bound = relative_to_bound
+        self._read_bound = bound
+        self._bound: float | None = None
+        self._calls = 0
+        self._due = self._interval  # the call at which the next decision is made
+        self._log_sum = 0.0  # Σ log(LR / reference) over the open interval
+        self._log_count = 0
+        self._non_finite = 0  # losses of the open interval that were not finite
+        self._back_off = 1.0
+        self.skipped = 0  # losses of the whole run that were not finite
+        self._refresh_bound()
+        self._multiple = math.exp(self._policy(self.signals.vector(0.0)))
+        self.lr = self._allowed()
+
+    def __call__(self, loss: float, gradient_sq: float = math.nan, alignment: float = 0.0) -> float:
+        """Take in the loss of the step just made and return the LR for the next.
+
+        Args:
+            loss: Mini-batch loss. A non-finite one is skipped, counted in `skipped`, and makes the LR back off.
+            gradient_sq: Squared norm of the gradient of that step, if it is at hand; read only at decisions.
+            alignment: Cosine between that gradient and the one before, likewise.
+
+        Returns:
+            The LR, per step; also in `lr`.
+        """
+        self.observe(loss)
+        return self.advance(gradient_sq, alignment)
+
+    def observe(self, loss: float) -> None:
+        """Take in a loss without moving on; several between two calls of `advance` are averaged."""
+        loss = float(loss)
+        if math.isfinite(loss):
+            self.signals.observe(loss)
+        else:
+            self.skipped += 1
+            self._non_finite += 1
+
+    def advance(self, gradient_sq: float = math.nan, alignment: float = 0.0) -> float:
+        """Move on by one step; without a new observation no new decision is made.
+
+        Args:
+            gradient_sq: As in a call.
+            alignment: As in a call.
+
+        Returns:
+            The LR, per step; also in `lr`.
+        """
+        self._calls += 1
+        if self.limits.guard != "off" or self._calls >= self._due:
+            self._refresh_bound()
+        if self._calls >= self.horizon:  # the run is over: hold, but stay inside the bound
+            self.lr = float(self.limits.clip(self.lr, self._bound))
+            return self.lr
+        if self._calls >= self._due and (self.signals.count or self._non_finite):
+            self._decide(gradient_sq, alignment)
+        self.lr = self._allowed()
+        return self.lr
+
+    @property
+    def calls_to_decision(self) -> int:
+        """Which of the next calls of `advance` makes a decision: 1 for the very next; 0 if none will."""
+        calls = max(self._due - self._calls, 1)
+        return calls if self._calls + calls < self.horizon else 0
+
+    @property
+    def observed(self) -> bool:
+        """Whether any loss was seen yet."""
+        return bool(self.signals.count or self.signals.intervals or self.skipped)
+
+    @property
+    def reference(self) -> float:
+        """What the LR is a multiple of: the bound for policies of that kind, else the base LR."""
+        return self._bound if self._relative_to_bound and self._bound is not None else self._base_lr
+
+    def _decide(self, gradient_sq: float, alignment: float) -> None:
+        self._due = self._calls + self._interval
+        self._back_off = back_off(self._back_off, self._non_finite > 0)
+        self._non_finite = 0
+        if self.signals.count:
+            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, alignment)
+            self._multiple = math.exp(self._policy(self.signals.vector(self._calls / self.horizon)))
+        self._log_sum, self._log_count = 0.0, 0
+
+    def _allowed(self) -> float:
+        """The clipped LR; remembers what was really applied, for the observation."""
+        reference = self.reference
+        lr = float(self.limits.clip(self._multiple * self._back_off * reference, self._bound))
+        self._log_sum += math.log(max(lr, 1e-300) / reference)
+        self._log_count += 1
+        return lr
+
+    def _refresh_bound(self) -> None:
+        """Read the bound. One that is no positive number (a diverged model's, say) leaves the last good one."""
+        if self._read_bound is None:
+            return
+        bound = float(self._read_bound())
+        if math.isfinite(bound) and bound > 0:
+            self._bound = bound
+        elif self._bound is None:
+            raise ValueError(f"bound() returned {bound} before the first step, must be a positive number")
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes over a run, as Python numbers in a flat dictionary."""
+        own = {key: getattr(self, key) for key in _STATE}
+        return own | {f"signals.{key}": value for key, value in self.signals.state().items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned; the next LR is bit for bit what it would have been.
+
+        Args:
+            state: A dictionary from `state`, of a schedule with the same arguments.
+
+        Raises:
+            ValueError: An entry is missing.
+        """
+        signals = {key.removeprefix("signals."): v for key, v in state.items() if key.startswith("signals.")}
+        missing = [key for key in _STATE if key not in state] + sorted(set(Signals().state()) - set(signals))
+        if missing:
+            raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
+        for key in _STATE:
+            setattr(self, key, state[key])
+        self.signals = Signals(**{key: signals[key] for key in Signals().state()})
+
+
+_STATE = (
+    "lr",
+    "skipped",
+    "_bound",
+    "_calls",
+    "_due",
+    "_log_sum",
+    "_log_count",
+    "_non_finite",
+    "_back_off",
+    "_multiple",
+)

@@ -1,0 +1,219 @@
+"""What a schedule may observe: a stream of losses becomes a dimensionless observation vector.
+
+This is the only definition. The training environment calls it with arrays of B losses, the run-time
+scheduler with one float; both run the same formulas, so there is no skew between training and use.
+
+Nothing here has a unit: multiply the loss, the data or the LR by any constant and the observation stays the
+same (rounding apart). "Squashed" is asinh(100 x) / 2: linear below 1 %, logarithmic above, so that a difference of
+log losses of 1 % and of a factor of 100 can both be told from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpilot.elementary import elementary
+
+Floats = NDArray[np.float64]
+Numbers = float | Floats  # one run, or B runs side by side
+
+TINY = float(np.finfo(np.float64).tiny)
+LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
+FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the three averages of the level
+RANGE = 4.0  # observations are clipped to [-4, 4]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One entry of the observation vector; all are dimensionless."""
+
+    name: str
+    meaning: str
+    low: float = -RANGE
+    high: float = RANGE
+
+
+SIGNALS = (
+    Signal("progress", "share of the horizon used up", 0.0, 1.0),
+    Signal("log_multiple", "log of LR over reference (bound or base LR) in the last interval, / 3"),
+    Signal("level", "mean log loss of the last interval, minus the log of the first loss, / 5"),
+    Signal("change", "level minus the level one interval earlier, squashed"),
+    Signal("fast", "level minus its fast average, squashed"),
+    Signal("slow", "level minus its slow average, squashed"),
+    Signal("slowest", "level minus its slowest average, squashed"),
+    Signal("best", "level minus the best level so far, squashed", 0.0),
+    Signal("trend", "fitted change of the log loss across the last interval, squashed"),
+    Signal("spread", "scatter of the log loss around that fit (standard deviation), squashed", 0.0),
+    Signal("log_multiple_change", "log_multiple minus its value one interval earlier"),
+    Signal("reference_change", "log of the reference LR over its first value, / 3"),
+    Signal(
+        "gradient",
+        "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3",
+    ),
+    Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3"),
+    Signal("efficiency", "log loss really lost in the last interval over what was promised"),
+    Signal("mean_efficiency", "slow average of efficiency"),
+    Signal("alignment", "2 × cosine between the last two gradients: near 0 where noise prevails"),
+    Signal("mean_alignment", "slow average of alignment"),
+    Signal("has_gradient", "1 where gradients can be read; else 0, and the six signals above are 0", 0.0, 1.0),
+)
+SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
+GRADIENT_SIGNALS = frozenset({
+    "gradient",
+    "gradient_change",
+    "efficiency",
+    "mean_efficiency",
+    "alignment",
+    "mean_alignment",
+    "has_gradient",
+})
+
+
+@dataclass
+class Signals:
+    """Running summary of a stream of losses: `observe` once a step, `close` once a decision, then `vector`.
+
+    Every field is a number for one run, or an array of shape (B,) for B runs side by side. All of them together
+    are the state: `state` and `Signals(**state)` are inverses.
+    """
+
+    count: int = 0  # steps in the open interval
+    opening: Numbers = 0.0  # log loss of its first step
+    total: Numbers = 0.0  # Σ x over its steps, x = log loss
+    total_sq: Numbers = 0.0  # Σ x²
+    weighted: Numbers = 0.0  # Σ k x_k, k = 0, 1, …
+    intervals: Numbers = 0.0  # closed intervals
+    origin: Numbers = 0.0  # log of the first loss of the run
+    level: Numbers = 0.0  # mean of x over the last closed interval, minus origin
+    change: Numbers = 0.0
+    fast: Numbers = 0.0  # averages of the levels
+    slow: Numbers = 0.0
+    slowest: Numbers = 0.0
+    best: Numbers = 0.0
+    trend: Numbers = 0.0
+    spread: Numbers = 0.0
+    log_multiple: Numbers = 0.0
+    log_multiple_change: Numbers = 0.0
+    reference_origin: Numbers = 0.0  # log of the first reference LR
+    reference: Numbers = 0.0  # log of the newest
+    gradient_origin: Numbers = 0.0  # log of the first squared gradient norm
+    gradient: Numbers = 0.0  # log of the newest
+    promise: Numbers = 0.0  # log of reference · ‖gradient‖² / loss
+    efficiency: Numbers = 0.0
+    mean_efficiency: Numbers = 0.0
+    alignment: Numbers = 0.0
+    mean_alignment: Numbers = 0.0
+    has_gradient: Numbers = 0.0
+
+    def observe(self, loss: Numbers) -> None:
+        """Take in the loss of one step.
+
+        Args:
+            loss: Mini-batch loss, finite: a float, or shape (B,). Zero and below count as solved.
+        """
+        f = elementary(loss)
+        x = f.log(f.maximum(loss, TINY))
+        if self.count == 0:
+            self.opening = x
+        self.total = self.total + x
+        self.total_sq = self.total_sq + x * x
+        self.weighted = self.weighted + self.count * x
+        self.count += 1
+
+    def close(
+        self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, alignment: Numbers = 0.0
+    ) -> None:
+        """End the interval: its losses become the newest entries of the observation. Without losses: no change.
+
+        Args:
+            log_multiple: Mean log of LR over its reference in this interval.
+            reference: The reference LR now (bound or base LR), per step, positive.
+            gradient_sq: Squared norm of the gradient that the interval's last step used; NaN where unknown.
+            alignment: Cosine between that gradient and the one before it; 0 where unknown.
+        """
+        if self.count == 0:
+            return
+        f = elementary(self.total)
+        n, started = self.count, self.intervals > 0
+        self.origin = f.where(started, self.origin, self.opening)
+        mean = self.total / n
+        level = f.maximum(mean - self.origin, LOWEST_LEVEL)
+        lag = (n - 1) / 2
+        slope = (self.weighted - lag * self.total) / (n * (n * n - 1) / 12 or 1.0)
+        scatter = self.total_sq / n - mean * mean - slope * slope * (n * n - 1) / 12
+        self.change = f.where(started, level - self.level, 0.0)
+        self.level = level
+        self.fast = f.where(started, self.fast + FAST * (level - self.fast), level)
+        self.slow = f.where(started, self.slow + SLOW * (level - self.slow), level)
+        self.slowest = f.where(started, self.slowest + SLOWEST * (level - self.slowest), level)
+        self.best = f.where(started, f.minimum(self.best, level), level)
+        self.trend = slope * n
+        self.spread = f.sqrt(f.maximum(scatter, 0.0))
+        self.log_multiple_change = f.where(started, log_multiple - self.log_multiple, 0.0)
+        self.log_multiple = log_multiple
+        log_reference = f.log(reference)
+        self.reference_origin = f.where(started, self.reference_origin, log_reference)
+        self.reference = log_reference
+        self._close_gradient(started, mean, n, gradient_sq)
+        self.alignment = alignment
+        self.mean_alignment = f.where(
+            started, self.mean_alignment + SLOW * (alignment - self.mean_alignment), alignment
+        )
+        self.intervals = self.intervals + 1
+        self.count, self.total, self.total_sq, self.weighted = 0, 0.0, 0.0, 0.0
+
+    def _close_gradient(self, started: Any, mean: Numbers, steps: int, gradient_sq: Numbers) -> None:
+        """A step of LR η promises to lower the loss f by η‖gradient‖², if the gradient were free of noise."""
+        f = elementary(mean)
+        known = f.isfinite(gradient_sq)
+        self.gradient = f.log(f.where(known, f.maximum(gradient_sq, TINY), 1.0))
+        self.gradient_origin = f.where(started & (self.has_gradient > 0), self.gradient_origin, self.gradient)
+        self.promise = self.reference + self.gradient - mean
+        promised = steps * f.exp(f.minimum(self.promise + self.log_multiple, 50.0))
+        self.efficiency = f.maximum(f.minimum(-self.change / f.maximum(promised, 1e-12), RANGE), -RANGE)
+        self.mean_efficiency = self.mean_efficiency + SLOW * (self.efficiency - self.mean_efficiency)
+        self.has_gradient = f.where(known, 1.0, 0.0)
+
+    def vector(self, progress: Numbers) -> Floats:
+        """Return the observation, in the order of `SIGNALS`.
+
+        Args:
+            progress: Share of the horizon used up, 0..1.
+
+        Returns:
+            Shape (19,) for one run, (19, B) for B; clipped to [-4, 4]; never non-finite.
+        """
+        f = elementary(self.level)
+        averages = (self.level - self.fast, self.level - self.slow, self.level - self.slowest)
+        logs = (self.change, *averages, self.level - self.best, self.trend, self.spread)
+        squashed = [f.asinh(100.0 * log) / 2 for log in logs]
+        grown = (self.gradient - self.gradient_origin) / 6
+        moved = (self.reference - self.reference_origin) / 3
+        means = (self.efficiency, self.mean_efficiency, 2 * self.alignment, 2 * self.mean_alignment)
+        gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *means)]
+        first = (progress, self.log_multiple / 3, self.level / 5)
+        entries = (*first, *squashed, self.log_multiple_change, moved, *gradient, self.has_gradient)
+        return np.array([f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in entries], dtype=np.float64)
+
+    def restart(self, slots: NDArray[np.bool_]) -> None:
+        """Forget the runs in the marked slots.
+
+        Args:
+            slots: Shape (B,), true where a new run begins.
+        """
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name != "count":
+                setattr(self, entry.name, np.where(slots, 0.0, value))
+
+    def state(self) -> dict[str, float]:
+        """Return the state of one run as Python numbers.
+
+        Returns:
+            A flat dictionary; `Signals(**state)` restores it.
+        """
+        return {name: int(value) if name == "count" else float(value) for name, value in asdict(self).items()}

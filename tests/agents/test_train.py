@@ -1,0 +1,121 @@
+"""Training in small: learns, exports what SB3 would do, and resumes to the same bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from stable_baselines3 import PPO
+
+from lrpilot import load_policy
+from lrpilot.agents import train as training
+from lrpilot.agents.evaluate import act_by, evaluate
+from lrpilot.agents.export import export
+from lrpilot.agents.problem_sets import make_process, problem_set, role_seed
+from lrpilot.agents.run import Run
+from lrpilot.agents.train import new_model, train
+from lrpilot.configs import ConfigError, Recipe, load_recipe
+from lrpilot.envs.sb3_env import BatchedVecEnv
+from lrpilot.signals import SIGNALS
+
+SMALL = ["ppo.iterations=4", "ppo.parallel=16", "ppo.replicas=4", "validation.problems=16", "validation.every=2"]
+SMALL += ["decisions.decisions=10", "horizon=20", "decisions.steps=[2]"]
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("nmf", SMALL)
+
+
+def model_of(recipe: Recipe) -> PPO:
+    return new_model(recipe, BatchedVecEnv(make_process(recipe, "train", 4), with_hidden=True))
+
+
+def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
+    model = model_of(recipe)
+    rng = np.random.default_rng(0)
+    observation = rng.uniform(-4, 4, (500, len(SIGNALS) + 5)).astype(np.float32)
+    ours = export(model, "nmf", recipe.decisions).action(observation[:, : len(SIGNALS)].T)
+    theirs, _ = model.predict(observation, deterministic=True)
+    np.testing.assert_allclose(ours, theirs[:, 0], atol=1e-6)
+
+
+def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
+    model = model_of(recipe)
+    observation = np.zeros((2, len(SIGNALS) + 5), dtype=np.float32)
+    observation[1, len(SIGNALS) :] = 3.0
+    actions, _ = model.predict(observation, deterministic=True)
+    assert actions[0] == actions[1]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Run.start(recipe, tmp_path, "whole")
+    train(whole, QUIET)
+    broken = Run.start(recipe, tmp_path, "broken")
+    original: Any = training._Iterations._on_rollout_start
+
+    def dies_in_the_third(self: Any) -> None:
+        original(self)
+        if self.iteration == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Iterations, "_on_rollout_start", dies_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, QUIET)
+    monkeypatch.undo()
+    resumed = train(Run.reopen(broken.folder), QUIET)
+    assert resumed.fingerprint == load_policy(whole.policy).fingerprint
+    assert json.loads(broken.progress.read_text()) == json.loads(whole.progress.read_text())
+    ends = [PPO.load(run.checkpoint, device="cpu").policy.state_dict() for run in (whole, broken)]
+    for name, tensor in ends[0].items():
+        assert (tensor == ends[1][name]).all(), name
+
+
+def test_the_run_folder_holds_what_the_readme_says(recipe: Recipe, tmp_path: Path) -> None:
+    run = Run.start(recipe, tmp_path)
+    policy = train(run, QUIET)
+    assert policy.card["trained"]["seed"] == recipe.seed
+    assert load_recipe(run.folder / "config.yaml") == recipe
+    assert list((run.folder / "tensorboard").glob("events*"))
+    assert not list(run.folder.rglob("*.tmp*"))
+    assert Run.start(recipe, tmp_path).folder.name == "seed0-2"
+    with pytest.raises(ConfigError, match="exists: resume it"):
+        Run.start(recipe, tmp_path, "seed0")
+
+
+def test_reopening_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no run in"):
+        Run.reopen(tmp_path)
+
+
+def test_roles_have_seeds_of_their_own_and_problems_that_never_change(recipe: Recipe) -> None:
+    seeds = [role_seed(role, index) for role in ("train", "tuning", "validation", "test") for index in range(100)]
+    assert len(set(seeds)) == len(seeds)
+    other = recipe.model_copy(update={"seed": 7})
+    first, second = (next(problem_set(r, "test", 8)).task.objective() for r in (recipe, other))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_hiding_gradients_changes_what_the_shipped_policy_sees_and_does(recipe: Recipe) -> None:
+    act = act_by(load_policy("nmf"))
+    seen, hidden = (evaluate(act, recipe, "test", 16, loss_only=blind) for blind in (False, True))
+    np.testing.assert_array_equal(seen.action[0], hidden.action[0])
+    assert (seen.action[1:] != hidden.action[1:]).any()
+
+
+@pytest.mark.slow
+def test_a_minute_of_training_beats_the_untrained_policy() -> None:
+    settings = ["ppo.iterations=10", "ppo.parallel=128", "validation.problems=64"]
+    recipe = load_recipe("nmf", settings)
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.start(recipe, Path(folder))
+        train(run, QUIET)
+        scores = [score for _, score in json.loads(run.progress.read_text())["scores"]]
+    assert min(scores) < scores[0] - 0.1

@@ -1,0 +1,60 @@
+"""Recipes: each shipped one is valid, and each mistake is named in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lrpilot.configs import ConfigError, list_recipes, load_recipe
+from lrpilot.configs.recipe import Recipe, dump
+
+
+@pytest.mark.parametrize("name", list_recipes())
+@pytest.mark.parametrize("smoke", [False, True])
+def test_shipped_recipes_load_and_survive_a_round_trip(name: str, smoke: bool, tmp_path: Path) -> None:
+    recipe = load_recipe(name, smoke=smoke)
+    (tmp_path / "again.yaml").write_text(dump(recipe))
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("foo=1", "unknown key 'foo'; allowed are env, seed"),
+        ("ppo.learning_rte=1", "did you mean 'learning_rate'"),
+        ("problems.rnk=[1, 2]", "did you mean 'rank'"),
+        ("problems.rank=[-1, 3]", r"rank must be \[low, high\] with 1 <= low"),
+        ("ppo.iterations=-3", "ppo.iterations is -3: input should be greater than or equal to 1"),
+        ("ppo.replicas=7", "replicas"),
+        ("decisions.steps=[]", "steps must be positive"),
+        ("decisions.guard=loose", "guard"),
+        ("env=foo", "env is 'foo': input should be 'nmf'"),
+        ("nonsense", "must read key=value"),
+        ("a.b=1", "there is no section 'a'"),
+        ("seed=[", "is not YAML"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        load_recipe("nmf", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no recipe 'foo': there are nmf"):
+        load_recipe("foo")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ConfigError, match="must be a mapping"):
+        load_recipe(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_recipe(tmp_path / "broken.yaml")
+
+
+def test_every_setting_says_what_it_is() -> None:
+    sections = [Recipe, *(field.annotation for field in Recipe.model_fields.values())]
+    for section in sections:
+        for name, field in getattr(section, "model_fields", {}).items():
+            inner = hasattr(field.annotation, "model_fields") or hasattr(field.annotation, "__dataclass_fields__")
+            assert inner or field.description, name

@@ -1,0 +1,65 @@
+"""Build the wheel, install it beside nothing of ours, and run the tests against it: `make wheel-test`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAPPED = ("agents", "configs", "envs", "experiments", "theory")
+
+
+def expected() -> set[str]:
+    """Every file of the tree that belongs into the wheel."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "lrpilot", *MAPPED]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    files = {name for name in listed if name and not (ROOT / name).is_symlink()}
+    return {name if name.startswith("lrpilot/") else f"lrpilot/{name}" for name in files}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        source = folder / "source"
+        shutil.copytree(
+            ROOT, source, symlinks=True, ignore=shutil.ignore_patterns(".venv*", "runs", ".git", "*.egg-info")
+        )
+        build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        wheel = next(folder.glob("*.whl"))
+        names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
+        inside = {name for name in names if ".dist-info/" not in name}
+        assert inside == expected(), f"wheel and tree differ: {sorted(inside ^ expected())}"
+        print(f"{wheel.name}: {len(inside)} files, all under lrpilot/, the same as in the tree")
+        run_tests(wheel, folder)
+
+
+def run_tests(wheel: Path, folder: Path) -> None:
+    """The tests in a new environment that sees the installed packages, but of lrpilot only the wheel."""
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", str(wheel)]
+    subprocess.run(install, check=True)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    site = folder / "venv" / "lib" / f"python{here}" / "site-packages"
+    (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    tests = folder / "checkout"
+    for name in ("tests", "examples"):
+        shutil.copytree(ROOT / name, tests / name)
+    shutil.copy(ROOT / "pyproject.toml", tests)
+    environment = {**os.environ, "PYTHONPATH": ""}
+    where = [str(python), "-c", "import lrpilot, lrpilot.agents; print(lrpilot.__file__, lrpilot.agents.__file__)"]
+    found = subprocess.run(where, cwd=tests, env=environment, capture_output=True, text=True, check=True).stdout
+    assert found.count(str(site)) == 2, f"the tests would not see the wheel but {found}"
+    subprocess.run([str(python), "-m", "pytest", "-q", "tests"], cwd=tests, env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Learning-rate bounds, each with its proof or source.
+
+`nmf` holds the smoothness bounds of Frobenius-loss matrix factorisation, `spectral` the certified upper
+bounds on singular values they need at every step, `noise` the largest LR that still descends in
+expectation, and `dense` the slow references that the fast paths are tested against.
+"""
+
+from lrpilot.theory.nmf import NMFBound as NMFBound
+from lrpilot.theory.nmf import block_smoothness as block_smoothness
+from lrpilot.theory.nmf import joint_smoothness as joint_smoothness
+from lrpilot.theory.nmf import segment_bound as segment_bound
+from lrpilot.theory.noise import noise_aware_bound as noise_aware_bound
