@@ -27,7 +27,8 @@ def show(result: Comparison, console: Console) -> None:
         if row["method"] != LEARNED:
             gain = f"{row['gain_mean']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
             shares = "/".join(f"{100 * row[f'gain_{key}']:.0f}" for key in ("win", "tie", "loss"))
-        name = f"{row['method']} ({len(result.episodes)} seeds)" if row["method"] == LEARNED else row["method"]
+        seeds = "1 seed" if len(result.episodes) == 1 else f"{len(result.episodes)} seeds"
+        name = f"{row['method']} ({seeds})" if row["method"] == LEARNED else row["method"]
         cells = (name, f"{row['mean']:.3f}", f"{row['iqm']:.3f}", gain, shares)
         style = "bold" if row["method"] == LEARNED else ""
         table.add_row(*cells, style=style)
