@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lrpilot.policy import PolicyError, list_policies, load_policy
 
@@ -27,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 the work failed, 2 the command or a file it names was wrong (one line says what).
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if any(word.startswith("-") or "overrides" not in options for word in rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # overrides behind an option, which argparse does not connect with those before it
+        options.overrides += rest
     if options.command in {"policies", "inspect"}:
         return _guarded(options, (PolicyError,))
     try:
@@ -126,6 +131,9 @@ _COMMANDS = {
 
 
 class _OneLineParser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "allow_abbrev": False})
+
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong with the command."""
         self.exit(WRONG, f"lrpilot: {message}\n")
