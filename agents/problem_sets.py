@@ -1,4 +1,4 @@
-"""Which problems may be used for what: four roles that share neither a seed nor (but for tuning) a real matrix."""
+"""Which problems may be used for what: four roles that share neither a seed nor (but for tuning) a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from lrpilot.configs import Recipe
-from lrpilot.envs.gym_env import nmf_process
+from lrpilot.envs import families
 from lrpilot.envs.process import Process
 
 Role = Literal["train", "tuning", "validation", "test"]
@@ -31,7 +31,7 @@ def role_seed(role: Role, *stream: int) -> int:
 
 
 def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Process:
-    """Return `size` runs side by side, on real matrices of the role; not yet seeded.
+    """Return `size` runs side by side, on the data sets of the role; not yet seeded.
 
     In training the horizon varies and gradients are sometimes hidden; elsewhere the horizon is the recipe's.
 
@@ -44,12 +44,12 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False)
     Returns:
         The process.
     """
-    matrices = getattr(recipe.data, "train" if role == "tuning" else role)
+    data = getattr(recipe.data, "train" if role == "tuning" else role)
     decisions, replicas = recipe.decisions, recipe.ppo.replicas if role == "train" else 1
     if role != "train":
         steps = max(1, recipe.horizon // decisions.decisions)
         decisions = replace(decisions, steps=(steps,), loss_only=float(loss_only))
-    return nmf_process(size, recipe.problems, decisions, matrices, replicas)
+    return families.make_process(recipe.env, size, recipe.problems, decisions, data, replicas)
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Iterator[Process]:

@@ -11,7 +11,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lrpilot.envs.families import Problems
 from lrpilot.envs.process import Decisions
+from lrpilot.envs.tasks.linear_problems import LinearProblems
 from lrpilot.envs.tasks.nmf_problems import NMFProblems
 
 HERE = Path(__file__).parent
@@ -25,12 +27,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RealData(_Section):
-    """Real matrices by role; a name of `lrpilot.envs.data` or a path to a .npy file. Roles never overlap."""
+class Data(_Section):
+    """Real data sets by role: names of `lrpilot.envs.data`, or .npy files, for NMF; else of `labelled_data`."""
 
-    train: tuple[str, ...] = Field(description="cropped into training and tuning problems")
-    validation: tuple[str, ...] = Field(description="cropped into the problems that select a policy")
-    test: tuple[str, ...] = Field(description="cropped into test problems, and factorised whole at the end")
+    train: tuple[str, ...] = Field(description="what training and tuning problems are made of")
+    validation: tuple[str, ...] = Field(description="what the problems that select a policy are made of")
+    test: tuple[str, ...] = Field(description="what test problems are made of; kept for the end")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        names = [*self.train, *self.validation, *self.test]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"train, validation and test must not share a data set, {', '.join(twice)} is in two")
+        return self
 
 
 class PPOSettings(_Section):
@@ -83,18 +93,35 @@ class RealRuns(_Section):
 
 
 class Recipe(_Section):
-    """One training run and its comparison."""
+    """One training run and its comparison; each family of tasks has its own subclass."""
 
-    env: Literal["nmf"] = Field(description="what is trained")
+    env: str = Field(description="family of tasks, a key of lrpilot.envs.families.FAMILIES")
     seed: int = Field(ge=0, description="seed of training; tuning, validation and test problems never change")
     horizon: int = Field(ge=1, description="SGD steps of a run in tuning, validation and test")
-    problems: NMFProblems
+    problems: Problems
     decisions: Decisions
-    data: RealData
+    data: Data
     ppo: PPOSettings
     validation: ValidationSettings
     comparison: ComparisonSettings
+
+
+class NMFRecipe(Recipe):
+    """Stochastic non-negative matrix factorisation."""
+
+    env: Literal["nmf"] = Field(description="stochastic NMF")
+    problems: NMFProblems
     real: RealRuns
+
+
+class LinearRecipe(Recipe):
+    """Fine-tuning of linearised networks."""
+
+    env: Literal["linear"] = Field(description="linearised networks")
+    problems: LinearProblems
+
+
+RECIPES: dict[str, type[Recipe]] = {"nmf": NMFRecipe, "linear": LinearRecipe}
 
 
 def list_recipes() -> list[str]:
@@ -134,10 +161,13 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = (), s
     small = raw.pop("smoke", {})
     for override in [f"{key}={value}" for key, value in small.items()] * smoke + list(overrides):
         _apply(raw, override)
+    kind = RECIPES.get(str(raw.get("env")))
+    if kind is None:
+        raise ConfigError(f"{path}: env is {raw.get('env')!r}, must be one of {', '.join(RECIPES)}")
     try:
-        return Recipe.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(error, raw)}") from None
+        raise ConfigError(f"{path}: {_explain(error, kind)}") from None
 
 
 def dump(recipe: Recipe) -> str:
@@ -162,12 +192,12 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r}: {value!r} is not YAML") from None
 
 
-def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
+def _explain(error: ValidationError, kind: type[Recipe]) -> str:
     """The first complaint, in one line: which key, what it was, what it may be."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        allowed = _allowed(first["loc"])
+        allowed = _allowed(first["loc"], kind)
         close = difflib.get_close_matches(str(first["loc"][-1]), allowed, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"unknown key {key!r}; {hint}allowed are {', '.join(allowed)}"
@@ -178,7 +208,6 @@ def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
     return f"{key} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-def _allowed(location: tuple[int | str, ...]) -> list[str]:
-    fields = Recipe.model_fields
-    section: Any = fields[str(location[0])].annotation if len(location) > 1 else Recipe
+def _allowed(location: tuple[int | str, ...], kind: type[Recipe]) -> list[str]:
+    section: Any = kind.model_fields[str(location[0])].annotation if len(location) > 1 else kind
     return list(getattr(section, "model_fields", None) or section.__dataclass_fields__)

@@ -1,17 +1,20 @@
 """Gymnasium environments in which an agent learns to set a learning rate; registered on import.
 
 `tasks/` holds what is being trained, `process` the decision process around it, and `gym_env`, `vector_env` and
-`sb3_env` are thin shells over that one process. `data` has the real matrices.
+`sb3_env` are thin shells over that one process. `families` lists the tasks; `data` and `labelled_data` have the real
+matrices and the real labelled samples.
 """
 
 from gymnasium.envs.registration import register, registry
 
 from lrpilot.envs.process import Decisions as Decisions
+from lrpilot.envs.tasks.linear_problems import LinearProblems as LinearProblems
 from lrpilot.envs.tasks.nmf_problems import NMFProblems as NMFProblems
 
-if "lrpilot/NMF-v0" not in registry:
-    register(
-        "lrpilot/NMF-v0",
-        entry_point="lrpilot.envs.gym_env:NMFEnv",
-        vector_entry_point="lrpilot.envs.vector_env:NMFVectorEnv",
-    )
+for _name in ("NMF", "Linear"):
+    if f"lrpilot/{_name}-v0" not in registry:
+        register(
+            f"lrpilot/{_name}-v0",
+            entry_point=f"lrpilot.envs.gym_env:{_name}Env",
+            vector_entry_point=f"lrpilot.envs.vector_env:{_name}VectorEnv",
+        )

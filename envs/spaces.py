@@ -25,3 +25,13 @@ def observation_space(hidden_size: int = 0) -> spaces.Box:
 def action_space() -> spaces.Box:
     """Return the space of actions: one number in [-1, 1], on a log scale of the LR."""
     return spaces.Box(-1.0, 1.0, (1,), dtype=np.float32)
+
+
+def observation_table() -> str:
+    """Return the observation vector as the Markdown table of an environment's docstring, indented by four."""
+    rows = [
+        f"| {i} | {signal.name} | {signal.meaning} | {signal.unit} | {signal.low:g} | {signal.high:g} |"
+        for i, signal in enumerate(SIGNALS)
+    ]
+    header = ["| Index | Signal | Meaning | Unit | Min | Max |", "|-------|--------|---------|------|-----|-----|"]
+    return "\n    ".join(header + rows)

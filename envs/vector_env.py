@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from lrpilot.envs.gym_env import nmf_process, process_info
+from lrpilot.envs.families import Problems, make_process
+from lrpilot.envs.gym_env import process_info
 from lrpilot.envs.process import Decisions
 from lrpilot.envs.spaces import action_space, observation_space
-from lrpilot.envs.tasks.nmf_problems import NMFProblems
 
 
-class NMFVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
-    """`NMFEnv` for B runs at once; see there. Autoreset is same-step, with `final_obs` in the infos.
+class AbstractScheduleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
+    """An `AbstractScheduleEnv` for B runs at once; see there. Autoreset is same-step, with `final_obs` in the infos.
 
     Args:
         num_envs: B, runs side by side.
-        problems: The distribution of problems.
+        problems: The distribution of problems; the family's default one if None.
         decisions: How the agent acts.
-        matrices: Names or `.npy` paths of real matrices to crop from.
+        data: Names of the data sets that problems are made of.
         render_mode: None; there is nothing to render.
     """
 
+    family: ClassVar[str]
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(
         self,
         num_envs: int = 1,
-        problems: NMFProblems | None = None,
+        problems: Problems | None = None,
         decisions: Decisions | None = None,
-        matrices: Sequence[str] = (),
+        data: Sequence[str] = (),
         render_mode: str | None = None,
     ) -> None:
         self.num_envs = num_envs
@@ -43,7 +44,7 @@ class NMFVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[A
         self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.process = nmf_process(num_envs, problems, decisions, matrices)
+        self.process = make_process(self.family, num_envs, problems, decisions, data)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -69,3 +70,15 @@ class NMFVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[A
             info |= {"final_obs": final, "_final_obs": terminated.copy()}
             observation = self.process.reset(terminated)
         return observation, reward, terminated, np.zeros(self.num_envs, dtype=np.bool_), info
+
+
+class NMFVectorEnv(AbstractScheduleVectorEnv):
+    """`NMFEnv` for B runs at once."""
+
+    family = "nmf"
+
+
+class LinearVectorEnv(AbstractScheduleVectorEnv):
+    """`LinearEnv` for B runs at once."""
+
+    family = "linear"

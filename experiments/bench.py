@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from lrpilot import LearnedLR, load_policy
 from lrpilot.agents.problem_sets import CHUNK
-from lrpilot.envs.gym_env import nmf_process
+from lrpilot.envs.families import make_process
 from lrpilot.signals import SIGNALS
 
 HORIZON, REPEATS = 200, 30
@@ -66,7 +66,7 @@ def _stepper(kind: str, optimizer: torch.optim.Optimizer) -> Callable[[float], o
 
 def environment_speed() -> float:
     """Return SGD steps a second over all problems of one batch, bound and noise included, one thread."""
-    process = nmf_process(CHUNK)
+    process = make_process("nmf", CHUNK)
     process.seed(0)
     process.reset()
     action = np.zeros(CHUNK)

@@ -8,18 +8,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lrpilot.agents.run import Run, write_json
+from lrpilot.agents.run import Run
 from lrpilot.agents.tensorboard_log import record_hparams
 from lrpilot.agents.train import train
 from lrpilot.configs import Recipe
-from lrpilot.envs.data import load_matrix
-from lrpilot.experiments import figures, real, table
+from lrpilot.envs.families import FAMILIES
+from lrpilot.experiments import figures, table
 from lrpilot.experiments.compare import Comparison, compare, write
+from lrpilot.experiments.evidence import EVIDENCE
 from lrpilot.policy import load_policy
 
 
 def train_agent(run: Run, console: Console) -> None:
-    """Train (or go on), compare on unseen problems, and factorise the real test matrices.
+    """Train (or go on), compare on unseen problems, and show what else the family has to show.
 
     Args:
         run: The folder and the recipe.
@@ -34,9 +35,7 @@ def train_agent(run: Run, console: Console) -> None:
     write(result, run.folder)
     figures.draw_all(result, run.folder / "figures")
     table.show(result, console)
-    matrices = real.factorise_all(run.recipe, run.policy, result.tuned, console)
-    write_json(run.folder / "real.json", real.as_json(matrices))
-    real.show(matrices, console)
+    EVIDENCE[run.recipe.env](result, run.policy, run.folder, console)
     record_hparams(run.folder / "tensorboard", run.recipe, _scores(result))
     minutes = (time.monotonic() - started) / 60
     console.print(f"done in {minutes:.1f} minutes; everything is in {run.folder}")
@@ -65,17 +64,17 @@ def compare_policies(
 
 
 def check_data(recipe: Recipe) -> None:
-    """Load all real matrices of a recipe, so that a bad one fails before anything is made.
+    """Load all data sets of a recipe, so that a bad one fails before anything is made.
 
     Args:
-        recipe: Names its matrices by role.
+        recipe: Names its data sets by role.
 
     Raises:
-        DataError: One can't be had or can't be factorised.
+        DataError: One can't be had or can't be used.
     """
     for role in ("train", "validation", "test"):
         for name in getattr(recipe.data, role):
-            load_matrix(name)
+            FAMILIES[recipe.env].load(name)
 
 
 def _scores(result: Comparison) -> dict[str, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lrpilot import LearnedLR
-from lrpilot.configs import Recipe
-from lrpilot.configs.recipe import RealRuns
+from lrpilot.agents.run import write_json
+from lrpilot.configs.recipe import NMFRecipe, RealRuns
 from lrpilot.envs.data import load_matrix
 from lrpilot.experiments.baselines import BASELINES, Candidate
+from lrpilot.experiments.compare import Comparison
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.signals import Floats
 from lrpilot.theory import NMFBound
@@ -135,7 +137,7 @@ class RealResult:
 
 
 def factorise_all(
-    recipe: Recipe, policy: Path, tuned: dict[str, tuple[Candidate, float]], console: Console
+    recipe: NMFRecipe, policy: Path, tuned: dict[str, tuple[Candidate, float]], console: Console
 ) -> RealResult:
     """Factorise every real test matrix under the policy and under each tuned baseline.
 
@@ -173,6 +175,29 @@ def factorise_all(
 def _seeds(matrix: str, make_scheduler: MakeScheduler, settings: RealRuns) -> Floats:
     X = torch.from_numpy(load_matrix(matrix).T.copy()).float().T  # each column in one piece: they are what is drawn
     return np.array([factorise(X, settings, seed, make_scheduler) for seed in range(settings.seeds)])
+
+
+def evidence(result: Comparison, policy: Path, folder: Path, console: Console) -> dict[str, Any]:
+    """Factorise the real test matrices, print the result and write `real.json`.
+
+    Args:
+        result: The comparison, for its recipe and its tuned baselines.
+        policy: A policy file.
+        folder: Where to write.
+        console: Where progress and result are shown.
+
+    Returns:
+        What the policy's card says of it.
+    """
+    assert isinstance(result.recipe, NMFRecipe)
+    matrices = factorise_all(result.recipe, policy, result.tuned, console)
+    write_json(folder / "real.json", as_json(matrices))
+    show(matrices, console)
+    gains = {
+        matrix: {family: round(matrices.against(family, matrix).mean, 4) for family in matrices.baselines}
+        for matrix in matrices.learned
+    }
+    return {"real_matrices_gain_over": gains}
 
 
 def show(result: RealResult, console: Console) -> None:

@@ -12,19 +12,23 @@ from rich.console import Console
 
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import commit
-from lrpilot.experiments import real, table
+from lrpilot.experiments import table
 from lrpilot.experiments.compare import LEARNED, Comparison, compare, write
+from lrpilot.experiments.evidence import EVIDENCE
 from lrpilot.experiments.figures import draw_all
-from lrpilot.experiments.real import RealResult
 from lrpilot.policy import SHIPPED, SUFFIX, SchedulePolicy, load_policy
 
 SUMMARY = {
     "nmf": "stochastic NMF; LR as a fraction of a stability bound (lrpilot.theory.NMFBound); "
-    "reads losses, and gradient norms where it can"
+    "reads losses, and gradient norms where it can",
+    "linear": "fine-tuning of linearised networks with a squared loss; LR as a fraction of a stability bound "
+    "(2 / lrpilot.theory.minibatch_smoothness); reads losses, and gradient norms where it can",
 }
 NOT_FOR = {
     "nmf": "training neural networks, or any loss without a stability bound; large, badly scaled matrices under strong "
-    "additive gradient noise, where it lowers the LR too early (docs/log.md)"
+    "additive gradient noise, where it lowers the LR too early (docs/log.md)",
+    "linear": "networks that are not linearised, unless a bound on their sharpness is given and the run is short; "
+    "any loss without a stability bound",
 }
 
 
@@ -45,17 +49,16 @@ def ship(folders: Sequence[Path], console: Console) -> Path:
     recipe = runs[best].recipe
     result = compare(recipe, policies, console)
     table.show(result, console)
-    matrices = real.factorise_all(recipe, runs[best].policy, result.tuned, console)
-    real.show(matrices, console)
+    evidence = Path("docs") / "results" / recipe.env
+    evidence.mkdir(parents=True, exist_ok=True)
+    further = EVIDENCE[recipe.env](result, runs[best].policy, evidence, console)
     card = {
         **policies[best].card,
         "summary": SUMMARY[recipe.env],
         "not_for": NOT_FOR[recipe.env],
         "selection": {"seeds": [run.recipe.seed for run in runs], "validation": scores, "chosen": best},
-        "results": _results(result, matrices),
+        "results": _results(result) | further,
     }
-    evidence = Path("docs") / "results" / recipe.env
-    evidence.mkdir(parents=True, exist_ok=True)
     write(result, evidence)
     draw_all(result, evidence)
     path = SHIPPED / f"{recipe.env}{SUFFIX}"
@@ -63,12 +66,8 @@ def ship(folders: Sequence[Path], console: Console) -> Path:
     return path
 
 
-def _results(result: Comparison, matrices: RealResult) -> dict[str, Any]:
+def _results(result: Comparison) -> dict[str, Any]:
     verdict = result.against(result.best).as_dict()
-    gains = {
-        matrix: {family: round(matrices.against(family, matrix).mean, 4) for family in matrices.baselines}
-        for matrix in matrices.learned
-    }
     return {
         "commit": commit(),
         "test_problems": result.recipe.comparison.test_problems,
@@ -78,7 +77,6 @@ def _results(result: Comparison, matrices: RealResult) -> dict[str, Any]:
         "without_gradients": round(result.against(result.best).mean - _loss_only_cost(result), 4),
         "gap_to_oracle_closed": round(result.gap_closed, 4),
         "exploded": int(sum(episodes.exploded.sum() for episodes in result.episodes)),
-        "real_matrices_gain_over": gains,
     }
 
 

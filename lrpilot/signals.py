@@ -33,33 +33,31 @@ class Signal:
 
     name: str
     meaning: str
+    unit: str
     low: float = -RANGE
     high: float = RANGE
 
 
 SIGNALS = (
-    Signal("progress", "share of the horizon used up", 0.0, 1.0),
-    Signal("log_multiple", "log of LR over reference (bound or base LR) in the last interval, / 3"),
-    Signal("level", "mean log loss of the last interval, minus the log of the first loss, / 5"),
-    Signal("change", "level minus the level one interval earlier, squashed"),
-    Signal("fast", "level minus its fast average, squashed"),
-    Signal("slow", "level minus its slow average, squashed"),
-    Signal("slowest", "level minus its slowest average, squashed"),
-    Signal("best", "level minus the best level so far, squashed", 0.0),
-    Signal("trend", "fitted change of the log loss across the last interval, squashed"),
-    Signal("spread", "scatter of the log loss around that fit (standard deviation), squashed", 0.0),
-    Signal("log_multiple_change", "log_multiple minus its value one interval earlier"),
-    Signal("reference_change", "log of the reference LR over its first value, / 3"),
-    Signal(
-        "gradient",
-        "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3",
-    ),
-    Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3"),
-    Signal("efficiency", "log loss really lost in the last interval over what was promised"),
-    Signal("mean_efficiency", "slow average of efficiency"),
-    Signal("alignment", "2 × cosine between the last two gradients: near 0 where noise prevails"),
-    Signal("mean_alignment", "slow average of alignment"),
-    Signal("has_gradient", "1 where gradients can be read; else 0, and the six signals above are 0", 0.0, 1.0),
+    Signal("progress", "share of the horizon used up", "share", 0.0, 1.0),
+    Signal("log_multiple", "log of LR over reference (bound or base LR) in the last interval, / 3", "nats / 3"),
+    Signal("level", "mean log loss of the last interval, minus the log of the first loss, / 5", "nats / 5"),
+    Signal("change", "level minus the level one interval earlier, squashed", "squashed nats"),
+    Signal("fast", "level minus its fast average, squashed", "squashed nats"),
+    Signal("slow", "level minus its slow average, squashed", "squashed nats"),
+    Signal("slowest", "level minus its slowest average, squashed", "squashed nats"),
+    Signal("best", "level minus the best level so far, squashed", "squashed nats", 0.0),
+    Signal("trend", "fitted change of the log loss across the last interval, squashed", "squashed nats"),
+    Signal("spread", "scatter of the log loss around that fit (standard deviation), squashed", "squashed nats", 0.0),
+    Signal("log_multiple_change", "log_multiple minus its value one interval earlier", "nats"),
+    Signal("reference_change", "log of the reference LR over its first value, / 3", "nats / 3"),
+    Signal("gradient", "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3", "nats / 3"),
+    Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3", "nats / 3"),
+    Signal("efficiency", "log loss really lost in the last interval over what was promised", "ratio"),
+    Signal("mean_efficiency", "slow average of efficiency", "ratio"),
+    Signal("alignment", "2 × cosine between the last two gradients: near 0 where noise prevails", "2 × cosine"),
+    Signal("mean_alignment", "slow average of alignment", "2 × cosine"),
+    Signal("has_gradient", "1 where gradients can be read; else 0, and the six signals above are 0", "flag", 0.0, 1.0),
 )
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
 GRADIENT_SIGNALS = frozenset({

@@ -5,6 +5,9 @@ bounds on singular values they need at every step, `noise` the largest LR that s
 expectation, and `dense` the slow references that the fast paths are tested against.
 """
 
+from lrpilot.theory.linear import chebyshev_rate as chebyshev_rate
+from lrpilot.theory.linear import chebyshev_steps as chebyshev_steps
+from lrpilot.theory.linear import minibatch_smoothness as minibatch_smoothness
 from lrpilot.theory.nmf import NMFBound as NMFBound
 from lrpilot.theory.nmf import block_smoothness as block_smoothness
 from lrpilot.theory.nmf import joint_smoothness as joint_smoothness

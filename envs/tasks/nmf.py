@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lrpilot.envs.data import load_matrix
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.nmf_problems import NMFBatch, NMFProblems, draw
 from lrpilot.signals import Floats
@@ -26,19 +27,17 @@ class NMFTask(AbstractTask):
     Args:
         problems: The distribution that problems are drawn from.
         batch_size: B, how many run side by side.
-        real: Real matrices that may be cropped, each non-negative, shape (rows, columns).
+        data: Names or `.npy` paths of real matrices that may be cropped.
         replicas: How many successive runs share problem, initialisation and noise; divides `batch_size`.
     """
 
     hidden_size = 5
 
-    def __init__(
-        self, problems: NMFProblems, batch_size: int, real: list[Floats] | None = None, replicas: int = 1
-    ) -> None:
+    def __init__(self, problems: NMFProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
         self.problems = problems
         self.batch_size = batch_size
         self.replicas = replicas
-        self._real = real or []
+        self._real = [load_matrix(name) for name in data]
         self._noise_rng = torch.Generator()
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:

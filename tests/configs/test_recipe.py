@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lrpilot.configs import ConfigError, list_recipes, load_recipe
-from lrpilot.configs.recipe import Recipe, dump
+from lrpilot.configs.recipe import RECIPES, Recipe, dump
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -29,7 +29,8 @@ def test_shipped_recipes_load_and_survive_a_round_trip(name: str, smoke: bool, t
         ("ppo.replicas=7", "replicas"),
         ("decisions.steps=[]", "steps must be positive"),
         ("decisions.guard=loose", "guard"),
-        ("env=foo", "env is 'foo': input should be 'nmf'"),
+        ("env=foo", "env is 'foo', must be one of nmf, linear"),
+        ("data.test=[digits]", "must not share a data set, digits is in two"),
         ("nonsense", "must read key=value"),
         ("a.b=1", "there is no section 'a'"),
         ("seed=[", "is not YAML"),
@@ -42,7 +43,7 @@ def test_mistakes_are_named(override: str, message: str) -> None:
 
 
 def test_files_that_are_no_recipes(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no recipe 'foo': there are nmf"):
+    with pytest.raises(ConfigError, match="no recipe 'foo': there are linear, nmf"):
         load_recipe("foo")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(ConfigError, match="must be a mapping"):
@@ -52,8 +53,12 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         load_recipe(tmp_path / "broken.yaml")
 
 
+def _annotations(kind: type[Recipe]) -> list[object]:
+    return [field.annotation for field in kind.model_fields.values()]
+
+
 def test_every_setting_says_what_it_is() -> None:
-    sections = [Recipe, *(field.annotation for field in Recipe.model_fields.values())]
+    sections = [section for kind in RECIPES.values() for section in (kind, *_annotations(kind))]
     for section in sections:
         for name, field in getattr(section, "model_fields", {}).items():
             inner = hasattr(field.annotation, "model_fields") or hasattr(field.annotation, "__dataclass_fields__")

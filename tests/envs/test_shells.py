@@ -15,7 +15,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import lrpilot.envs
 from lrpilot.envs import Decisions
-from lrpilot.envs.gym_env import NMFEnv, nmf_process
+from lrpilot.envs.families import make_process
+from lrpilot.envs.gym_env import NMFEnv
 from lrpilot.envs.sb3_env import BatchedVecEnv
 from lrpilot.envs.vector_env import NMFVectorEnv
 from lrpilot.signals import SIGNALS
@@ -86,7 +87,7 @@ def test_rewards_telescope_to_the_log_improvement() -> None:
 
 
 def test_sb3_shell_ends_episodes_as_sb3_expects() -> None:
-    env = BatchedVecEnv(nmf_process(4), with_hidden=True)
+    env = BatchedVecEnv(make_process("nmf", 4), with_hidden=True)
     env.seed(0)
     assert env.reset().shape == (4, len(SIGNALS) + 5)
     for step in range(40):
@@ -97,7 +98,7 @@ def test_sb3_shell_ends_episodes_as_sb3_expects() -> None:
 
 
 def test_siblings_share_problem_and_noise_and_their_relative_rewards_cancel() -> None:
-    env = BatchedVecEnv(nmf_process(6, replicas=3), replicas=3)
+    env = BatchedVecEnv(make_process("nmf", 6, replicas=3), replicas=3)
     env.seed(0)
     env.reset()
     X = env.process.task.X.numpy()  # type: ignore[attr-defined]
@@ -110,12 +111,12 @@ def test_siblings_share_problem_and_noise_and_their_relative_rewards_cancel() ->
     np.testing.assert_allclose(reward.reshape(2, 3).sum(1), 0, atol=1e-5)
     assert (reward != 0).all()
     with pytest.raises(ValueError, match="replicas must divide"):
-        BatchedVecEnv(nmf_process(4), replicas=3)
+        BatchedVecEnv(make_process("nmf", 4), replicas=3)
 
 
 def blow_ups(decisions: Decisions, episodes: int, log_low: float | None = None) -> float:
     """Share of episodes with a non-finite or exploded objective under random actions."""
-    process = nmf_process(min(episodes, 250), None, decisions)
+    process = make_process("nmf", min(episodes, 250), None, decisions)
     rng = np.random.default_rng(0)
     bad = total = 0
     for batch in range(-(-episodes // process.task.batch_size)):
@@ -146,7 +147,7 @@ def test_without_the_guard_at_four_times_the_bound_many_blow_up() -> None:
 
 
 def test_an_explosion_ends_the_run_with_a_penalty_and_a_clean_observation() -> None:
-    process = nmf_process(32, None, Decisions(guard="off", log_low=5.0, log_high=6.0, penalty=7.0))
+    process = make_process("nmf", 32, None, Decisions(guard="off", log_low=5.0, log_high=6.0, penalty=7.0))
     process.seed(0)
     process.reset()
     seen = False

@@ -1,0 +1,129 @@
+"""Fine-tuning of linearised networks with a squared loss, B problems in one batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.linear_problems import LinearBatch, LinearProblems, draw
+from lrpilot.envs.tasks.pretrained import expansions
+from lrpilot.signals import Floats
+
+DATA = ("digits", "faces", "wine")
+
+
+class LinearTask(AbstractTask):
+    """Mini-batch SGD on (1/2N)‖f(w) − y‖² + (λ/2)‖w − w₀‖², f a network linearised at pre-trained weights w₀.
+
+    In the eigenbasis of the constant Hessian (see `LinearBatch`) a step on the examples S is
+
+        r_S = r*_S + Φ_S z,    g = Φ_Sᵀ r_S / |S| + λ(z + optimum),    z ← z − ηg,
+
+    the same steps, losses and gradient norms as in the space of the weights. The objective is f − f*, what is left
+    above the minimum: the LR can change nothing else.
+
+    Args:
+        problems: The distribution that problems are drawn from.
+        batch_size: B, how many run side by side.
+        data: Names of labelled data sets that the networks are pre-trained on; digits, faces and wine if empty.
+        replicas: How many successive runs share problem and mini-batches; divides `batch_size`.
+    """
+
+    hidden_size = 6
+
+    def __init__(self, problems: LinearProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
+        self.problems = problems
+        self.batch_size = batch_size
+        self.replicas = replicas
+        self._pool = expansions(tuple(data) or DATA, problems.networks)
+        self._noise_rng = torch.Generator()
+        self.z = torch.zeros(0)
+
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new problems; see `AbstractTask.reset`. A single run among siblings begins its problem anew."""
+        slots = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+        if slots.all():
+            self._start(draw(self.problems, self.batch_size // self.replicas, rng, self._pool))
+            self._noise_rng.manual_seed(int(rng.integers(2**62)))
+        elif self.replicas == 1:
+            self._insert(torch.from_numpy(slots), draw(self.problems, int(slots.sum()), rng, self._pool))
+        else:
+            again = torch.from_numpy(slots).reshape(-1, 1, self.replicas)
+            self.z = torch.where(again, self._z_start[..., None], self.z)
+
+    def _start(self, batch: LinearBatch) -> None:
+        """Shapes: G problems, n rows, k directions, R replicas; B = G·R."""
+        self.features = batch.features.float()  # (G, n, k)
+        self.residual = batch.residual.float()[..., None]  # (G, n, 1)
+        self.optimum = batch.optimum.float()[..., None]  # (G, k, 1)
+        self.curvature = batch.curvature.float()[..., None]  # (G, k, 1)
+        self.weight_decay = batch.weight_decay.float()[:, None, None]
+        self.bound = 2 / batch.smoothness  # (G,), float64
+        self._z_start = batch.start.float()  # (G, k)
+        self.example, self.batch = batch.example, batch.batch
+        self.examples = batch.example.amax(-1) + 1
+        self.z = self._z_start[..., None].repeat(1, 1, self.replicas)  # (G, k, R)
+        self.gradient = torch.zeros_like(self.z)
+        self.gradient_before = torch.zeros_like(self.z)
+
+    def _insert(self, slots: Tensor, batch: LinearBatch) -> None:
+        fresh = LinearTask.__new__(LinearTask)
+        fresh.replicas = 1
+        fresh._start(batch)
+        for name, value in vars(fresh).items():
+            if isinstance(value, Tensor):
+                getattr(self, name)[slots] = value
+
+    def sgd_step(self, lr: Floats) -> Floats:
+        """Make one SGD step; see `AbstractTask.sgd_step`."""
+        residual = (self.residual + self.features @ self.z) * self._draw_rows()  # (G, n, R)
+        weights = self.z + self.optimum
+        size = self.batch[:, None, None]
+        self.gradient_before = self.gradient
+        self.gradient = self.features.mT @ residual / size + self.weight_decay * weights
+        loss = residual.square().sum(1) / size[..., 0] / 2 + self.weight_decay[..., 0] * weights.square().sum(1) / 2
+        eta = torch.from_numpy(np.asarray(lr)).float().reshape(-1, 1, self.replicas)
+        self.z = self.z - eta * self.gradient
+        return loss.double().flatten().numpy()
+
+    def _draw_rows(self) -> Tensor:
+        """1 on the rows of this step's examples, 0 elsewhere, shape (G, n, 1)."""
+        groups, rows = self.example.shape
+        keys = torch.rand(groups, rows, generator=self._noise_rng)  # one for each example; there are fewer than rows
+        keys += 2 * (torch.arange(rows) >= self.examples[:, None])
+        last = keys.sort(-1).values.gather(-1, self.batch[:, None] - 1)
+        mine = keys.gather(-1, self.example.clamp_min(0))
+        return ((mine <= last) & (self.example >= 0)).float()[..., None]
+
+    def gradient_seen(self) -> tuple[Floats, Floats]:
+        """Return ‖g‖² of the last step and its cosine with the one before; see `AbstractTask.gradient_seen`."""
+        now_sq, before_sq = self.gradient.square().sum(1), self.gradient_before.square().sum(1)  # (G, R)
+        inner = (self.gradient * self.gradient_before).sum(1)
+        cosine = inner / (now_sq * before_sq).sqrt().clamp_min(1e-30)
+        return now_sq.double().flatten().numpy(), cosine.double().flatten().numpy()
+
+    def reference(self) -> Floats:
+        """Return 2/L, the largest LR that is stable in mean square, shape (B,), per step; constant over a run."""
+        return self.bound.repeat_interleave(self.replicas).numpy()
+
+    def objective(self) -> Floats:
+        """Return f − f* = ½ zᵀ(A + λ)z, shape (B,)."""
+        return (self.curvature * self.z.square()).sum(1).double().flatten().numpy() / 2
+
+    def hidden(self) -> Floats:
+        """Return logs of batch and data size, f*, λ, bound against Hessian, and f − f* against its start; (B, 6)."""
+        excess = torch.from_numpy(self.objective()).reshape(-1, self.replicas)  # (G, R)
+        examples, decay = self.examples.double(), self.weight_decay[:, 0, 0].double()
+        floor = self.residual.square().sum((1, 2)).double() / examples / 2
+        floor = floor + decay * self.optimum.square().sum((1, 2)).double() / 2
+        top = self.curvature.amax((1, 2)).double()
+        start = (self.curvature[..., 0] * self._z_start.square()).sum(1).double() / 2
+        fixed = (self.batch / examples, examples, floor / start, decay / top, top * self.bound / 2)
+        columns = [entry[:, None].expand_as(excess) for entry in fixed] + [excess / start[:, None]]
+        hidden: Floats = torch.stack(columns, -1).clamp_min(1e-12).log().flatten(0, 1).numpy() / 3
+        return hidden
