@@ -40,6 +40,7 @@ def export(model: PPO, name: str, decisions: Decisions, **provenance: Any) -> Sc
         "action": "fraction_of_bound",
         "signals": list(SIGNAL_NAMES),
         "decisions": decisions.decisions,
+        "anchor": decisions.anchor,
         "log_low": decisions.log_low,
         "log_high": decisions.log_high,
     }

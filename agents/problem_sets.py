@@ -30,7 +30,7 @@ def role_seed(role: Role, *stream: int) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Process:
+def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Process:
     """Return `size` runs side by side, on the data sets of the role; not yet seeded.
 
     In training the horizon varies and gradients are sometimes hidden; elsewhere the horizon is the recipe's.
@@ -40,19 +40,20 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False)
         role: What they are for; baselines are tuned on fresh draws from the training distribution.
         size: Runs side by side.
         loss_only: Hide gradients in all runs; not for training.
+        replicas: How many successive runs share a problem and its noise; divides `size`.
 
     Returns:
         The process.
     """
     data = getattr(recipe.data, "train" if role == "tuning" else role)
-    decisions, replicas = recipe.decisions, recipe.ppo.replicas if role == "train" else 1
+    decisions = recipe.decisions
     if role != "train":
         steps = max(1, recipe.horizon // decisions.decisions)
         decisions = replace(decisions, steps=(steps,), loss_only=float(loss_only))
     return families.make_process(recipe.env, size, recipe.problems, decisions, data, replicas)
 
 
-def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Iterator[Process]:
+def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:
     """Yield the fixed problems of a role, the same for every policy and baseline, in seeded and reset batches.
 
     Args:
@@ -60,12 +61,13 @@ def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False) 
         role: What they are for.
         size: Problems in all.
         loss_only: Hide gradients.
+        replicas: How many successive runs of each problem there are, with the same noise.
 
     Yields:
         Processes that stand at the start of their runs, with one batch of problems each.
     """
     for index, start in enumerate(range(0, size, CHUNK)):
-        process = make_process(recipe, role, min(CHUNK, size - start), loss_only)
+        process = make_process(recipe, role, min(CHUNK, size - start) * replicas, loss_only, replicas)
         process.seed(role_seed(role, index))
         process.reset()
         yield process

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import (
@@ -52,7 +53,8 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     """
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
-    env = BatchedVecEnv(make_process(recipe, "train", recipe.ppo.parallel), True, recipe.ppo.replicas)
+    parallel, replicas = recipe.ppo.parallel, recipe.ppo.replicas
+    env = BatchedVecEnv(make_process(recipe, "train", parallel, replicas=replicas), True, replicas)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)
@@ -132,6 +134,14 @@ class _Iterations(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
+
+    def _on_rollout_end(self) -> None:
+        """Give each problem an equal say: where little can be gained, little is at stake, but it counts as much."""
+        ppo = self.run.recipe.ppo
+        if ppo.equalise is not None:
+            buffer = self.locals["rollout_buffer"]
+            spread = buffer.rewards.sum(0).reshape(-1, ppo.replicas).std(1)  # (problems,)
+            buffer.advantages /= np.repeat(spread + ppo.equalise, ppo.replicas)
 
     def _on_training_end(self) -> None:
         self._validate()

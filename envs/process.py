@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpilot.anchor import ANCHORS, Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.signals import RANGE, Floats, Signals
@@ -23,8 +24,9 @@ class Decisions:
     Attributes:
         decisions: Decisions in a run.
         steps: SGD steps between two decisions; one value is drawn for each round of episodes.
-        log_low: Log of LR over its reference for the action -1.
-        log_high: The same for the action 1. With the strict guard nothing above 0 has an effect.
+        anchor: Base schedule that actions are multiples of; see `lrpilot.anchor`.
+        log_low: Log of LR over reference and anchor for the action -1.
+        log_high: The same for the action 1. With the strict guard no LR over the reference has an effect.
         guard: See `Limits`.
         penalty: Subtracted from the reward when a run explodes, in nats.
         loss_only: Share of runs in which gradients can't be read, so that the policy learns to do without.
@@ -32,6 +34,7 @@ class Decisions:
 
     decisions: int = 40
     steps: tuple[int, ...] = (5,)
+    anchor: Anchor = "constant"
     log_low: float = -5.0
     log_high: float = 0.0
     guard: Guard = "strict"
@@ -43,13 +46,15 @@ class Decisions:
             raise ValueError(f"decisions must be in 1..10000, not {self.decisions}")
         if not self.steps or min(self.steps) < 1:
             raise ValueError(f"steps must be positive numbers of SGD steps, at least one, not {self.steps}")
+        if self.anchor not in ANCHORS:
+            raise ValueError(f"anchor must be one of {', '.join(ANCHORS)}, not {self.anchor!r}")
         if not -20 <= self.log_low < self.log_high <= 20:
             raise ValueError(f"-20 <= log_low < log_high <= 20 must hold, not {self.log_low} and {self.log_high}")
         if not (self.penalty >= 0 and 0 <= self.loss_only <= 1):
             raise ValueError(f"penalty must be >= 0 and loss_only in 0..1, not {self.penalty} and {self.loss_only}")
 
     def log_multiple(self, action: Floats) -> Floats:
-        """Map actions in [-1, 1] to the log of LR over its reference; any shape."""
+        """Map actions in [-1, 1] to the log of LR over its reference and anchor; any shape."""
         share = (np.clip(action, -1.0, 1.0) + 1) / 2
         multiple: Floats = self.log_low + share * (self.log_high - self.log_low)
         return multiple
@@ -66,7 +71,7 @@ class Transition(NamedTuple):
 class Process:
     """B runs of a task under one agent.
 
-    A decision fixes the ratio of LR to reference for the next `steps` SGD steps; the reference (a stability
+    A decision fixes the ratio of LR to anchored reference for the next `steps` SGD steps; the reference (a stability
     bound, or the base LR) is read anew before each step, and `Limits.clip` has the last word. With the guard
     off, the reference is read at decisions only.
 
@@ -128,9 +133,11 @@ class Process:
         held = self.reference
         log_multiple: Floats = np.zeros(self.task.batch_size)
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(self.steps):
+            for step in range(self.steps):
                 reference = held if self.config.guard == "off" else self.reference
-                self.signals.observe(self.advance(multiple * reference))
+                progress = (self.decision + step / self.steps) / self.config.decisions
+                anchored = multiple * anchor_multiple(self.config.anchor, progress)
+                self.signals.observe(self.advance(anchored * reference))
                 log_multiple += np.log(self.lr / reference) / self.steps
             gradient_sq, alignment = self.task.gradient_seen()
             gradient_sq = np.where(self._loss_only, np.nan, gradient_sq)

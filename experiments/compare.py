@@ -78,14 +78,14 @@ def compare(recipe: Recipe, policies: Sequence[SchedulePolicy], console: Console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         bar = progress.add_task("tuning the baselines", total=runs_to_tune(settings.base_lrs))
-        tuned = tune(recipe, lambda: progress.advance(bar))
+        tuned = tune(recipe, lambda done: progress.advance(bar, done))
         result.tuned = {candidate.label: (candidate, score) for candidate, score in tuned.values()}
         result.best = min(result.tuned, key=lambda label: result.tuned[label][1])
         hindsight = oracle_candidates(tuned, settings.base_lrs)
         result.oracle_size = len(hindsight)
         schedules = [candidate for candidate, _ in result.tuned.values()] + hindsight
         bar = progress.add_task("baselines and oracle on the test problems", total=len(schedules))
-        rows = run_all(schedules, recipe, "test", settings.test_problems, lambda: progress.advance(bar))
+        rows = run_all(schedules, recipe, "test", settings.test_problems, lambda done: progress.advance(bar, done))
     count = len(result.tuned)
     result.final = dict(zip(result.tuned, rows[:count, None], strict=True))
     result.final["oracle"] = rows[count:].min(0)[None]

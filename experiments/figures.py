@@ -12,7 +12,7 @@ from lrpilot.agents.evaluate import Episodes
 from lrpilot.experiments.baselines import BASELINES, Candidate
 from lrpilot.experiments.compare import LEARNED, Comparison
 from lrpilot.experiments.stats import TIE
-from lrpilot.experiments.tuning import run_baseline
+from lrpilot.experiments.tuning import run_baselines
 from lrpilot.signals import Floats
 
 CURVE_PROBLEMS = 256
@@ -52,7 +52,7 @@ def _loss_curves(result: Comparison, candidates: list[Candidate]) -> Figure:
     learned = np.mean([episodes.log_loss[:, :size].mean(1) for episodes in result.episodes], 0)
     steps = np.linspace(0, result.recipe.horizon, len(learned))
     for candidate in candidates:
-        curve = run_baseline(candidate, result.recipe, "test", size).mean(1)
+        curve = run_baselines([candidate], result.recipe, "test", size)[0].mean(1)
         axes.plot(steps, curve, linewidth=1, label=candidate.label)
     axes.plot(steps, learned, color=LEARNED_COLOUR, linewidth=2.5, label=LEARNED)
     axes.set_title(f"Loss on {size} unseen problems, best tuned schedule of each family")

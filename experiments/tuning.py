@@ -16,45 +16,51 @@ from lrpilot.envs.process import EXPLODED, FLOOR, Process
 from lrpilot.experiments.baselines import BASELINES, ORACLE_RANGE, UNITS, Candidate, Unit, all_grids, grid
 from lrpilot.signals import Floats
 
-Tick = Callable[[], None]
+Tick = Callable[[int], None]
+SIDE_BY_SIDE = 8  # schedules that one process runs at once on the same problems
 
 
-def run_baseline(candidate: Candidate, recipe: Recipe, role: Role, size: int) -> Floats:
-    """Run one baseline on the fixed problems of a role, step by step, under the same guard as the policies.
+def run_baselines(candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int) -> Floats:
+    """Run baselines side by side on the fixed problems of a role, step by step, under the same guard as the policies.
 
     Args:
-        candidate: The schedule.
+        candidates: C schedules; all meet the same noise.
         recipe: The distribution of problems.
         role: Which problems.
         size: How many.
 
     Returns:
-        log f over f at the start, at each decision and at the end, shape (K + 1, size); a run that exploded counts
+        log f over f at the start, at each decision and at the end, shape (C, K + 1, size); a run that exploded counts
         as no progress.
     """
-    return np.concatenate([_run(candidate, process) for process in problem_set(recipe, role, size)], 1)
+    processes = problem_set(recipe, role, size, replicas=len(candidates))
+    return np.concatenate([_run(candidates, process) for process in processes], -1)
 
 
-def _run(candidate: Candidate, process: Process) -> Floats:
+def _run(candidates: Sequence[Candidate], process: Process) -> Floats:
     start = process.task.objective()
     steps = process.config.decisions * process.steps
+    progress = np.arange(steps) / steps
+    lrs = np.stack([candidate.multiplier(progress) * candidate.base_lr for candidate in candidates], 1)  # (T, C)
+    problems = len(start) // len(candidates)
+    in_bounds = np.tile([candidate.unit == "bound" for candidate in candidates], problems)
     curve = [start]
-    for step, multiplier in enumerate(candidate.multiplier(np.arange(steps) / steps) * candidate.base_lr, 1):
-        process.advance(multiplier * (process.reference if candidate.unit == "bound" else np.ones_like(start)))
+    for step, lr in enumerate(lrs, 1):
+        process.advance(np.tile(lr, problems) * np.where(in_bounds, process.reference, 1.0))
         if step % process.steps == 0:
             curve.append(process.task.objective())
     log_loss = np.log(np.maximum(np.array(curve) / start, FLOOR))
     exploded = ~np.isfinite(log_loss) | (log_loss > np.log(EXPLODED))
-    return np.where(exploded, 0.0, log_loss)
+    return np.where(exploded, 0.0, log_loss).reshape(len(curve), problems, len(candidates)).transpose(2, 0, 1)
 
 
-def _final(candidate: Candidate, recipe: Recipe, role: Role, size: int) -> Floats:
-    final: Floats = run_baseline(candidate, recipe, role, size)[-1]
+def _final(candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int) -> Floats:
+    final: Floats = run_baselines(candidates, recipe, role, size)[:, -1]
     return final
 
 
 def run_all(
-    candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int, tick: Tick = lambda: None
+    candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int, tick: Tick = lambda _: None
 ) -> Floats:
     """Run many baselines, on several processes.
 
@@ -63,27 +69,28 @@ def run_all(
         recipe: The distribution of problems, and how many processes.
         role: Which problems.
         size: How many.
-        tick: Called after each schedule, for progress bars.
+        tick: Called with the number of schedules just run, for progress bars.
 
     Returns:
         Final log losses, shape (len(candidates), size), in the order of the candidates.
     """
     work = partial(_final, recipe=recipe, role=role, size=size)
-    rows = []
+    blocks = [candidates[start : start + SIDE_BY_SIDE] for start in range(0, len(candidates), SIDE_BY_SIDE)]
+    results = []
     context = get_context("spawn")
     with ProcessPoolExecutor(recipe.comparison.processes, context, torch.set_num_threads, (1,)) as pool:
-        for row in pool.map(work, candidates):
-            rows.append(row)
-            tick()
-    return np.array(rows)
+        for result in pool.map(work, blocks):
+            results.append(result)
+            tick(len(result))
+    return np.concatenate(results)
 
 
-def tune(recipe: Recipe, tick: Tick = lambda: None) -> dict[tuple[str, Unit], tuple[Candidate, float]]:
+def tune(recipe: Recipe, tick: Tick = lambda _: None) -> dict[tuple[str, Unit], tuple[Candidate, float]]:
     """Tune every family in every unit, with the same budget, on the tuning problems.
 
     Args:
         recipe: The distribution of problems and the budget.
-        tick: Called after each schedule.
+        tick: Called with the number of schedules just run.
 
     Returns:
         For each family and unit the candidate with the lowest mean final log loss, and that mean.

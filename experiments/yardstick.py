@@ -22,7 +22,7 @@ from lrpilot.envs.tasks.linear import LinearTask
 from lrpilot.experiments.baselines import Candidate
 from lrpilot.experiments.compare import LEARNED, Comparison
 from lrpilot.experiments.figures import LEARNED_COLOUR
-from lrpilot.experiments.tuning import run_baseline
+from lrpilot.experiments.tuning import run_baselines
 from lrpilot.policy import load_policy
 from lrpilot.signals import Floats
 from lrpilot.theory.linear import chebyshev_steps
@@ -106,7 +106,7 @@ def _curves(result: Comparison, recipe: LinearRecipe, act: Any) -> tuple[dict[st
     episodes = evaluate(act, recipe, "test", size)
     curves = {LEARNED: episodes.log_loss}
     for candidate in _best(result):
-        curves[candidate.label] = run_baseline(candidate, recipe, "test", size)
+        curves[candidate.label] = run_baselines([candidate], recipe, "test", size)[0]
     curves[MINIMAX] = _chebyshev(recipe, size, _whole)
     tried = np.array([_chebyshev(recipe, size, _share(share)) for share in SMALLEST])
     best = tried[:, -1].argmin(0)

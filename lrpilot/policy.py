@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lrpilot.anchor import ANCHORS, Anchor
 from lrpilot.clipping import Guard
 from lrpilot.schedule import Bound, Schedule
 from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
@@ -43,8 +44,8 @@ class SchedulePolicy:
 
     Attributes:
         card: Provenance and meaning, plain JSON data: `name`, `action` (what the LR is a multiple of), `signals`
-            (which it observes, in order), `decisions` (a run), `log_low` and `log_high` (log multiple at the actions
-            -1 and 1), and free fields such as `trained` and `results`.
+            (which it observes, in order), `decisions` (a run), `log_low` and `log_high` (log multiple of
+            the anchor at the actions -1 and 1), optionally `anchor`, and free fields such as `trained` and `results`.
         layers: (weight, bias) of each layer, shapes (out, in) and (out,); tanh between them.
     """
 
@@ -60,10 +61,17 @@ class SchedulePolicy:
         """SHA-256 over everything that determines its actions, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
         meaning = [self.card[key] for key in ("action", "signals", "decisions", "log_low", "log_high")]
+        meaning += [] if self.anchor == "constant" else [self.anchor]
         digest.update(json.dumps(meaning).encode())
         for weight, bias in self.layers:
             digest.update(weight.tobytes() + bias.tobytes())
         return digest.hexdigest()
+
+    @property
+    def anchor(self) -> Anchor:
+        """Base schedule that the action is a multiple of; constant where the card names none."""
+        anchor: Anchor = self.card.get("anchor", "constant")
+        return anchor
 
     @property
     def reads_gradients(self) -> bool:
@@ -125,6 +133,7 @@ class SchedulePolicy:
             horizon,
             decisions=self.card["decisions"],
             relative_to_bound=self.card["action"] == "fraction_of_bound",
+            anchor=self.anchor,
             bound=bound,
             lr_min=lr_min,
             lr_max=lr_max,
@@ -227,6 +236,8 @@ def _checked_card(metadata: Mapping[str, str], refuse: Callable[[str], NoReturn]
     check("decisions", lambda v: type(v) is int and 1 <= v <= 10_000, "an integer in 1..10000")
     check("log_low", is_log, f"a finite number within ±{MAX_LOG}")
     check("log_high", lambda v: is_log(v) and v > card["log_low"], "a finite number above 'log_low'")
+    if "anchor" in card:
+        check("anchor", lambda v: v in ANCHORS, f"one of {', '.join(ANCHORS)}")
     names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"
     check(
         "signals",

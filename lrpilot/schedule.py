@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, SupportsFloat
 
+from lrpilot.anchor import Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits, back_off
 from lrpilot.signals import Floats, Signals
 
@@ -17,7 +18,7 @@ class Schedule:
     """The next LR after each loss: `lr = schedule(loss)`.
 
     Decisions are made every `horizon // decisions` calls. Between two, the ratio of the LR to its reference (the
-    bound, or the base LR) is constant; the bound is read at every call.
+    bound, or the base LR) is that of the anchor, times a constant; the bound is read at every call.
 
     Made by `SchedulePolicy.schedule`, which documents the arguments.
 
@@ -33,6 +34,7 @@ class Schedule:
         *,
         decisions: int,
         relative_to_bound: bool,
+        anchor: Anchor,
         bound: Bound | None,
         lr_min: float | None,
         lr_max: float | None,
@@ -49,6 +51,7 @@ class Schedule:
         self._base_lr = float(base_lr)
         self._interval = max(1, self.horizon // decisions)
         self._relative_to_bound = relative_to_bound
+        self._anchor: Anchor = anchor
         self._read_bound = bound
         self._bound: float | None = None
         self._calls = 0
@@ -134,7 +137,8 @@ class Schedule:
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""
         reference = self.reference
-        lr = float(self.limits.clip(self._multiple * self._back_off * reference, self._bound))
+        multiple = self._multiple * float(anchor_multiple(self._anchor, self._calls / self.horizon))
+        lr = float(self.limits.clip(multiple * self._back_off * reference, self._bound))
         self._log_sum += math.log(max(lr, 1e-300) / reference)
         self._log_count += 1
         return lr

@@ -5,6 +5,10 @@ bounds on singular values they need at every step, `noise` the largest LR that s
 expectation, and `dense` the slow references that the fast paths are tested against.
 """
 
+from lrpilot.theory.line import descent_intervals as descent_intervals
+from lrpilot.theory.line import descent_limit as descent_limit
+from lrpilot.theory.line import gradient_line as gradient_line
+from lrpilot.theory.line import line_polynomial as line_polynomial
 from lrpilot.theory.linear import chebyshev_rate as chebyshev_rate
 from lrpilot.theory.linear import chebyshev_steps as chebyshev_steps
 from lrpilot.theory.linear import minibatch_smoothness as minibatch_smoothness
@@ -12,4 +16,6 @@ from lrpilot.theory.nmf import NMFBound as NMFBound
 from lrpilot.theory.nmf import block_smoothness as block_smoothness
 from lrpilot.theory.nmf import joint_smoothness as joint_smoothness
 from lrpilot.theory.nmf import segment_bound as segment_bound
+from lrpilot.theory.noise import ExpectedLine as ExpectedLine
+from lrpilot.theory.noise import GradientMoments as GradientMoments
 from lrpilot.theory.noise import noise_aware_bound as noise_aware_bound

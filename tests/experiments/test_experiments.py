@@ -21,7 +21,7 @@ from lrpilot.experiments.compare import compare, rows, untrained, write
 from lrpilot.experiments.figures import draw_all
 from lrpilot.experiments.stats import paired
 from lrpilot.experiments.table import show
-from lrpilot.experiments.tuning import run_baseline
+from lrpilot.experiments.tuning import run_baselines
 from lrpilot.policy import SHIPPED
 
 SMALL = ["comparison.tuning_problems=8", "comparison.test_problems=16", "comparison.base_lrs=2"]
@@ -53,17 +53,26 @@ def test_a_constant_baseline_is_the_state_blind_policy_of_the_same_lr(recipe: Re
     decisions = recipe.decisions
     action = 2 * (-1.5 - decisions.log_low) / (decisions.log_high - decisions.log_low) - 1
     policy = evaluate(lambda seen, _: np.full(seen.shape[1], action), recipe, "test", 16)
-    np.testing.assert_allclose(run_baseline(candidate, recipe, "test", 16)[-1], policy.final, rtol=1e-3)
+    np.testing.assert_allclose(run_baselines([candidate], recipe, "test", 16)[0][-1], policy.final, rtol=1e-3)
+
+
+@pytest.mark.parametrize("env", ["nmf", "linear"])
+def test_schedules_side_by_side_are_those_that_run_alone(env: str) -> None:
+    recipe = load_recipe(env, smoke=True)
+    candidates = [Candidate("constant", "1", "bound", 0.5), Candidate("cosine", "to 0", "raw", 0.1)]
+    together = run_baselines(candidates, recipe, "test", 16)
+    for candidate, curve in zip(candidates, together, strict=True):
+        np.testing.assert_allclose(run_baselines([candidate], recipe, "test", 16)[0], curve, atol=1e-3)
 
 
 def test_raw_lrs_are_clipped_to_the_bound_too(recipe: Recipe) -> None:
-    huge = run_baseline(Candidate("constant", "1", "raw", 1e30), recipe, "test", 16)
-    at_bound = run_baseline(Candidate("constant", "1", "bound", 1.0), recipe, "test", 16)
+    huge = run_baselines([Candidate("constant", "1", "raw", 1e30)], recipe, "test", 16)[0]
+    at_bound = run_baselines([Candidate("constant", "1", "bound", 1.0)], recipe, "test", 16)[0]
     np.testing.assert_array_equal(huge, at_bound)
 
 
 def test_the_curve_ends_at_the_objective_and_uses_every_problem(recipe: Recipe) -> None:
-    curve = run_baseline(Candidate("linear-to-zero", "to 0", "bound", 0.5), recipe, "test", 300)
+    curve = run_baselines([Candidate("linear-to-zero", "to 0", "bound", 0.5)], recipe, "test", 300)[0]
     assert curve.shape == (41, 300)
     assert (curve[0] == 0).all()
     assert (curve[-1] < 0).mean() > 0.9
