@@ -9,7 +9,7 @@ SMOKE_FLAG := $(if $(filter 1,$(SMOKE)),--smoke)
 export PYTHONWARNINGS ?= ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-agent compare tensorboard test test-all check lint wheel-test bench clean
+.PHONY: help install train-agent compare tensorboard test test-all check lint wheel-test theory-tour bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -47,6 +47,9 @@ wheel-test: $(READY)
 	@$(BIN)/python tests/wheel_check.py
 
 check: lint test wheel-test  ## style, types, tests, and the tests against the built wheel
+
+theory-tour: $(READY)  ## draw what theory says about LRs into docs/figures/theory
+	@$(BIN)/python -m lrpilot.experiments.theory_tour
 
 bench: $(READY)  ## overhead of the scheduler and speed of the environment
 	@$(BIN)/python -m lrpilot.experiments.bench

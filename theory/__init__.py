@@ -5,6 +5,10 @@ bounds on singular values they need at every step, `noise` the largest LR that s
 expectation, and `dense` the slow references that the fast paths are tested against.
 """
 
+from lrpilot.theory.greedy import average_gap_bound as average_gap_bound
+from lrpilot.theory.greedy import greedy_lr as greedy_lr
+from lrpilot.theory.greedy import lr_floor as lr_floor
+from lrpilot.theory.greedy import safest_factor as safest_factor
 from lrpilot.theory.line import descent_intervals as descent_intervals
 from lrpilot.theory.line import descent_limit as descent_limit
 from lrpilot.theory.line import gradient_line as gradient_line
