@@ -56,3 +56,23 @@ def nmf_segment_bound(W: Tensor, H: Tensor, X: Tensor) -> Tensor:
         else:
             high = eta
     return torch.tensor(low, dtype=W.dtype)
+
+
+def two_layer_kernel(W1: Tensor, W2: Tensor, X: Tensor) -> Tensor:
+    """Dense tangent kernel of X W1 W2 over vec(X W1 W2), row-major: XXᵀ ⊗ W2ᵀW2 + XW1W1ᵀXᵀ ⊗ I.
+
+    Args:
+        W1: Shape (d, h).
+        W2: Shape (h, m).
+        X: Shape (n, d).
+
+    Returns:
+        The kernel, shape (nm, nm).
+
+    Example:
+        >>> two_layer_kernel(torch.ones(1, 1), 2 * torch.ones(1, 1), torch.ones(1, 1))
+        tensor([[5.]])
+    """
+    hidden = X @ W1
+    eye = torch.eye(W2.shape[1], dtype=W2.dtype)
+    return torch.kron(X @ X.mT, W2.mT @ W2) + torch.kron(hidden @ hidden.mT, eye)

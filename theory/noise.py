@@ -17,10 +17,10 @@ def noise_aware_bound(bound: Tensor, gradient_sq: Tensor, variance: Tensor) -> T
 
     Proof: with an unbiased gradient g = G + ε, E‖ε‖² = s², and smoothness L = 2 / bound along the step,
     E f(x − ηg) − f(x) ≤ −η‖G‖² + ½Lη²(‖G‖² + s²), which is negative for every positive η below the value above.
-    Any L above λ_max all along the step will do. The smallest that does, to second order, is the batch sharpness
-    E[gᵀ∇²f g] / E‖g‖² (as in arXiv 2412.20553, there with the Hessian of the batch): then the value is
-    2‖G‖² / E[gᵀ∇²f g]. Where the curvature along g is near zero or negative that says nothing; `ExpectedLine` is
-    right there too.
+    Any L above λ_max all along the step will do. The smallest that does, to second order, is the mean curvature along
+    the steps, E[gᵀ∇²f g] / E‖g‖² (a ratio of means; batch sharpness, arXiv 2412.20553, is the mean of the ratio, with
+    the Hessian of the batch): then the value is 2‖G‖² / E[gᵀ∇²f g]. Where the curvature along g is near zero or
+    negative that says nothing; `ExpectedLine` is right there too.
     Followed greedily it is too timid to be a schedule (it optimises one step at a time); it is a guard.
 
     Args:
@@ -51,7 +51,7 @@ class GradientMoments:
 
         E⟨a, b⟩ ≈ ‖G‖² − η E[gᵀ∇²f g],    ½E‖a − b‖² ≈ s² + η tr(∇²f Σ) + ½η² E‖∇²f g‖².
 
-    That error is not small: at η = ‖G‖² / E[gᵀ∇²f g], half of the noise-aware bound of the batch sharpness, it
+    That error is not small: at η = ‖G‖² / E[gᵀ∇²f g], half of the bound from the mean curvature, it
     cancels ‖G‖² altogether (the step then ends where E f is flat along it). With positive curvature it errs on the
     safe side: a guard that follows η = 2⟨a, b⟩ / E[gᵀ∇²f g] settles at ⟨a, b⟩ = ‖G‖² − 2⟨a, b⟩, a third of the
     true value. For estimates without it, pass a twin, such as the gradients of the two halves of a batch; s² is
@@ -110,7 +110,7 @@ class ExpectedLine:
     f along one direction is a quartic (`line_polynomial`), so its mean over the distribution of g is one too, and
     its `descent_limit` is where expected descent ends: no smoothness constant, no model of the noise, no
     expansion. With mean coefficients c₁ = −‖G‖² and c₂ = ½E[gᵀ∇²f g], dropping c₃ and c₄ would give −c₁/c₂, which
-    is `noise_aware_bound` of 2 over the batch sharpness.
+    is `noise_aware_bound` of 2 over the mean curvature.
 
     The line may be that of f, or that of the loss of *another* mini-batch, drawn independently of g: the means are
     the same. On the batch that g came from, c₁ would be −‖g‖² and the noise would go unseen. At the limit itself

@@ -36,7 +36,10 @@ def check_no_step_raises_the_loss(states: tuple[Tensor, Tensor, Tensor], multipl
     R = W @ H - X
     after = (W - eta * R @ H.mT).clamp_min(0) @ (H - eta * W.mT @ R).clamp_min(0) - X
     before_sq, after_sq = R.square().sum((-2, -1)), after.square().sum((-2, -1))
-    rounding = 1e-12 * before_sq + 1e-30 * X.square().sum((-2, -1))
+    product_sq = (W @ H).square().sum((-2, -1))
+    rounding = (
+        1e-12 * before_sq + 1e-14 * (before_sq * product_sq).sqrt() + 1e-30 * product_sq
+    )  # of R = WH − X, squared
     raised = after_sq > before_sq + rounding
     assert not raised.any(), f"{int(raised.sum())} of {BATCH} steps raised the loss"
 
