@@ -15,7 +15,7 @@ from lrpilot.envs.process import Process
 from lrpilot.policy import SchedulePolicy
 from lrpilot.signals import Floats
 
-Act = Callable[[NDArray[Any], int], NDArray[Any]]  # observation (19, B) and index of the decision -> actions (B,)
+Act = Callable[[NDArray[Any], int], NDArray[Any]]  # observation (21, B) and index of the decision -> actions (B,)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import (
@@ -134,14 +133,6 @@ class _Iterations(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
-
-    def _on_rollout_end(self) -> None:
-        """Give each problem an equal say: where little can be gained, little is at stake, but it counts as much."""
-        ppo = self.run.recipe.ppo
-        if ppo.equalise is not None:
-            buffer = self.locals["rollout_buffer"]
-            spread = buffer.rewards.sum(0).reshape(-1, ppo.replicas).std(1)  # (problems,)
-            buffer.advantages /= np.repeat(spread + ppo.equalise, ppo.replicas)
 
     def _on_training_end(self) -> None:
         self._validate()

@@ -57,9 +57,6 @@ class PPOSettings(_Section):
     clip_range: float = Field(gt=0, description="PPO's clipping range of the probability ratio")
     net: tuple[int, ...] = Field(min_length=1, description="hidden layers of policy and value network, tanh")
     log_std: float = Field(description="log of the exploration noise at the start, in units of the action")
-    equalise: float | None = Field(
-        None, gt=0, description="advantages are divided by the spread of the siblings' returns plus this, in nats"
-    )
     first_action: float = Field(ge=-1, le=1, description="mean action of the untrained policy")
 
     @model_validator(mode="after")

@@ -74,7 +74,7 @@ class NMFEnv(AbstractScheduleEnv):
     is the bound. The share is held for `steps` SGD steps while the bound follows W and H.
 
     ## Observation Space
-    `Box`, shape (19,), float32. Every entry is dimensionless: it stays the same when the data, the loss or the unit
+    `Box`, shape (21,), float32. Every entry is dimensionless: it stays the same when the data, the loss or the unit
     of the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
 
     {observations}
@@ -122,7 +122,7 @@ class LinearEnv(AbstractScheduleEnv):
     is the bound. The share is held for `steps` SGD steps.
 
     ## Observation Space
-    `Box`, shape (19,), float32. Every entry is dimensionless: it stays the same when the data, the loss or the unit
+    `Box`, shape (21,), float32. Every entry is dimensionless: it stays the same when the data, the loss or the unit
     of the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
 
     {observations}

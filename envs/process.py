@@ -12,6 +12,7 @@ from lrpilot.anchor import ANCHORS, Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.signals import RANGE, Floats, Signals
+from lrpilot.travel import Travel
 
 EXPLODED = 1e4  # a run whose objective grew by this factor is over
 FLOOR = 1e-12  # objectives below this share of the start count as solved
@@ -61,7 +62,7 @@ class Decisions:
 
 
 class Transition(NamedTuple):
-    """What follows a decision: observation (B, 19), reward (B,) and end of the run (B,)."""
+    """What follows a decision: observation (B, 21), reward (B,) and end of the run (B,)."""
 
     observation: NDArray[np.float32]
     reward: Floats
@@ -85,6 +86,7 @@ class Process:
         self.config = decisions
         self.limits = Limits(decisions.guard)
         self.signals = Signals()
+        self.travel = Travel()
         self.decision = np.zeros(task.batch_size, dtype=np.int64)
         self.steps = decisions.steps[0]
         self.lr: Floats = np.zeros(task.batch_size)
@@ -105,7 +107,7 @@ class Process:
             slots: Shape (B,), true where a new run begins.
 
         Returns:
-            The observation of all runs, shape (B, 19).
+            The observation of all runs, shape (B, 21).
         """
         if slots is None or slots.all():
             slots = np.ones(self.task.batch_size, dtype=np.bool_)
@@ -113,6 +115,7 @@ class Process:
         self.task.reset(self._rng, slots)
         self.reference = self.task.reference()
         self.signals.restart(slots)
+        self.travel.start(self.task.weights(), slots)
         self.decision[slots] = 0
         self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
         objective = self.task.objective()
@@ -139,9 +142,8 @@ class Process:
                 anchored = multiple * anchor_multiple(self.config.anchor, progress)
                 self.signals.observe(self.advance(anchored * reference))
                 log_multiple += np.log(self.lr / reference) / self.steps
-            gradient_sq, alignment = self.task.gradient_seen()
-            gradient_sq = np.where(self._loss_only, np.nan, gradient_sq)
-            self.signals.close(log_multiple, self.reference, gradient_sq, alignment)
+            gradient_sq = np.where(self._loss_only, np.nan, self.task.gradient_sq())
+            self.signals.close(log_multiple, self.reference, gradient_sq, self.travel.move(self.task.weights()))
         self.decision += 1
         reward, exploded = self._judge()
         return Transition(self.observation(), reward, exploded | (self.decision >= self.config.decisions))
@@ -171,7 +173,7 @@ class Process:
         return reward - self.config.penalty * exploded, exploded
 
     def observation(self) -> NDArray[np.float32]:
-        """Return what the agent sees now, shape (B, 19)."""
+        """Return what the agent sees now, shape (B, 21)."""
         with np.errstate(invalid="ignore", over="ignore"):  # an exploded run shows zeros
             vector = self.signals.vector(self.decision / self.config.decisions)
         columns = [np.broadcast_to(entry, self.decision.shape) for entry in vector]

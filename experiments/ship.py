@@ -85,4 +85,4 @@ def _loss_only_cost(result: Comparison) -> float:
 
 
 if __name__ == "__main__":
-    print(ship([Path(folder) for folder in sys.argv[1:]], Console()))
+    print(ship([Path(folder) for folder in sys.argv[1:]], Console(width=120)))

@@ -27,6 +27,7 @@ from lrpilot.policy import load_policy
 from lrpilot.signals import Floats
 from lrpilot.theory.linear import chebyshev_steps
 
+PROBLEMS = 128  # at most, of the test problems
 SMALLEST = (1e-1, 1e-2, 1e-3, 1e-4)  # where Chebyshev's interval may begin, over the largest curvature
 MINIMAX = "Chebyshev, interval of the whole spectrum"
 HINDSIGHT = "Chebyshev, best interval for each problem in hindsight"
@@ -102,7 +103,7 @@ def measure(result: Comparison, policy: Path) -> Yardstick:
 
 
 def _curves(result: Comparison, recipe: LinearRecipe, act: Any) -> tuple[dict[str, Floats], Episodes]:
-    size = recipe.comparison.test_problems
+    size = min(PROBLEMS, recipe.comparison.test_problems)
     episodes = evaluate(act, recipe, "test", size)
     curves = {LEARNED: episodes.log_loss}
     for candidate in _best(result):

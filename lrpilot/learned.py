@@ -6,13 +6,15 @@ import math
 import os
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
+from lrpilot import readings
 from lrpilot.clipping import Guard
-from lrpilot.gradients import GradientWatch
 from lrpilot.metric_lr import AbstractMetricLR
 from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Bound
+from lrpilot.travel import Travel
 
 
 class LearnedLR(AbstractMetricLR):
@@ -67,13 +69,14 @@ class LearnedLR(AbstractMetricLR):
         policy = policy if isinstance(policy, SchedulePolicy) else load_policy(policy)
         self._fingerprint = policy.fingerprint
         self._reads_gradients = policy.reads_gradients
-        self._watch = GradientWatch()
         self._warmup = warmup
         groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
         self._largest_base = max((float(group.get("initial_lr", group["lr"])) for group in groups), default=1.0)
         self._schedule = policy.schedule(
             self._largest_base, horizon, bound=bound, lr_min=lr_min, lr_max=lr_max, guard=guard
         )
+        if self._reads_gradients and groups:
+            self._schedule.travel.start(readings.weights(optimizer))
         super().__init__(optimizer, last_epoch)
 
     @property
@@ -93,22 +96,22 @@ class LearnedLR(AbstractMetricLR):
     def _advance(self) -> None:
         if not self._schedule.observed:
             self._warn_once("no loss seen yet, so the LR holds: call scheduler.step(loss), or observe(loss) first")
-        calls = self._schedule.calls_to_decision if self._reads_gradients else 0
-        seen = self._watch.seen(self.optimizer) if calls == 1 else (math.nan, 0.0)
-        self._schedule.advance(*seen)
-        if calls == 2 or (calls == 1 and self._schedule.calls_to_decision == 1):
-            self._watch.keep(self.optimizer)
+        gradient_sq = math.nan
+        if self._reads_gradients and self._schedule.calls_to_decision == 1:
+            gradient_sq = readings.gradient_sq(self.optimizer)
+        known = math.isfinite(gradient_sq)
+        self._schedule.advance(gradient_sq, readings.weights(self.optimizer) if known else None)
 
     def _wants_losses(self) -> bool:
         return self._schedule.calls_to_decision == 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data (no weights): it loads with `torch.load(weights_only=True)`."""
+        """Return the state as plain data: it loads with `torch.load(weights_only=True)`."""
         self._drain()
         own = {"last_epoch": self.last_epoch, "_step_count": self._step_count, "_warned": self._warned}
         lrs = {"base_lrs": list(self.base_lrs), "_last_lr": list(self._last_lr)}
-        kept = {"sketch": self._watch.sketch, "policy": self._fingerprint}
-        return {**own, **lrs, **kept, "schedule": self._schedule.state()}
+        travel = {name: torch.from_numpy(value.copy()) for name, value in self._schedule.travel.state().items()}
+        return {**own, **lrs, "policy": self._fingerprint, "schedule": self._schedule.state(), "travel": travel}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a state; the run goes on bit for bit.
@@ -125,7 +128,7 @@ class LearnedLR(AbstractMetricLR):
                 f"{self._fingerprint[:12]}…: load the policy file that the run began with"
             )
         self._schedule.load(state_dict["schedule"])
-        self._watch.sketch = state_dict["sketch"]
+        self._schedule.travel = Travel(**{name: value.numpy() for name, value in state_dict["travel"].items()})
         self._waiting.clear()
         for key in ("last_epoch", "_step_count", "_warned", "base_lrs", "_last_lr"):
             value = state_dict[key]

@@ -82,7 +82,7 @@ class SchedulePolicy:
         """Evaluate the network.
 
         Args:
-            observation: `Signals.vector`, shape (19,) or (19, B).
+            observation: `Signals.vector`, shape (21,) or (21, B).
 
         Returns:
             The action in [-1, 1], shape () or (B,).
@@ -96,7 +96,7 @@ class SchedulePolicy:
         return np.minimum(np.maximum(action, np.float32(-1)), np.float32(1))
 
     def log_multiple(self, observation: NDArray[Any]) -> float:
-        """Log of the LR over its reference that the policy wants after a (19,) observation."""
+        """Log of the LR over its reference that the policy wants after a (21,) observation."""
         low, high = self.card["log_low"], self.card["log_high"]
         return float(low + (float(self.action(observation)) + 1) / 2 * (high - low))
 

@@ -9,9 +9,10 @@ from typing import Any, SupportsFloat
 from lrpilot.anchor import Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits, back_off
 from lrpilot.signals import Floats, Signals
+from lrpilot.travel import UNKNOWN, Travel, Weights
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
-LogMultiple = Callable[[Floats], float]  # observation (19,) -> log of LR over its reference
+LogMultiple = Callable[[Floats], float]  # observation (21,) -> log of LR over its reference
 
 
 class Schedule:
@@ -47,6 +48,7 @@ class Schedule:
         self.horizon = int(horizon)
         self.limits = Limits(guard, lr_min, lr_max)
         self.signals = Signals()
+        self.travel = Travel()
         self._policy = log_multiple
         self._base_lr = float(base_lr)
         self._interval = max(1, self.horizon // decisions)
@@ -65,19 +67,19 @@ class Schedule:
         self._multiple = math.exp(self._policy(self.signals.vector(0.0)))
         self.lr = self._allowed()
 
-    def __call__(self, loss: float, gradient_sq: float = math.nan, alignment: float = 0.0) -> float:
+    def __call__(self, loss: float, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
         """Take in the loss of the step just made and return the LR for the next.
 
         Args:
             loss: Mini-batch loss. A non-finite one is skipped, counted in `skipped`, and makes the LR back off.
             gradient_sq: Squared norm of the gradient of that step, if it is at hand; read only at decisions.
-            alignment: Cosine between that gradient and the one before, likewise.
+            weights: The weights after that step, or a fixed sample of them, shape (P,), likewise.
 
         Returns:
             The LR, per step; also in `lr`.
         """
         self.observe(loss)
-        return self.advance(gradient_sq, alignment)
+        return self.advance(gradient_sq, weights)
 
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several between two calls of `advance` are averaged."""
@@ -88,12 +90,12 @@ class Schedule:
             self.skipped += 1
             self._non_finite += 1
 
-    def advance(self, gradient_sq: float = math.nan, alignment: float = 0.0) -> float:
+    def advance(self, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
         """Move on by one step; without a new observation no new decision is made.
 
         Args:
             gradient_sq: As in a call.
-            alignment: As in a call.
+            weights: As in a call.
 
         Returns:
             The LR, per step; also in `lr`.
@@ -105,7 +107,7 @@ class Schedule:
             self.lr = float(self.limits.clip(self.lr, self._bound))
             return self.lr
         if self._calls >= self._due and (self.signals.count or self._non_finite):
-            self._decide(gradient_sq, alignment)
+            self._decide(gradient_sq, weights)
         self.lr = self._allowed()
         return self.lr
 
@@ -125,12 +127,13 @@ class Schedule:
         """What the LR is a multiple of: the bound for policies of that kind, else the base LR."""
         return self._bound if self._relative_to_bound and self._bound is not None else self._base_lr
 
-    def _decide(self, gradient_sq: float, alignment: float) -> None:
+    def _decide(self, gradient_sq: float, weights: Weights | None) -> None:
         self._due = self._calls + self._interval
         self._back_off = back_off(self._back_off, self._non_finite > 0)
         self._non_finite = 0
         if self.signals.count:
-            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, alignment)
+            cosines = UNKNOWN if weights is None else self.travel.move(weights)
+            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, cosines)
             self._multiple = math.exp(self._policy(self.signals.vector(self._calls / self.horizon)))
         self._log_sum, self._log_count = 0.0, 0
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.elementary import elementary
+from lrpilot.travel import UNKNOWN, Cosines
 
 Floats = NDArray[np.float64]
 Numbers = float | Floats  # one run, or B runs side by side
@@ -24,6 +25,7 @@ Numbers = float | Floats  # one run, or B runs side by side
 TINY = float(np.finfo(np.float64).tiny)
 LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
 FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the three averages of the level
+MEDIUM = 0.2  # the same in the average of the persistence
 RANGE = 4.0  # observations are clipped to [-4, 4]
 
 
@@ -55,9 +57,11 @@ SIGNALS = (
     Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3", "nats / 3"),
     Signal("efficiency", "log loss really lost in the last interval over what was promised", "ratio"),
     Signal("mean_efficiency", "slow average of efficiency", "ratio"),
-    Signal("alignment", "2 × cosine between the last two gradients: near 0 where noise prevails", "2 × cosine"),
-    Signal("mean_alignment", "slow average of alignment", "2 × cosine"),
-    Signal("has_gradient", "1 where gradients can be read; else 0, and the six signals above are 0", "flag", 0.0, 1.0),
+    Signal("turn", "2 × cosine between the weights' last two displacements, from decision to decision", "2 × cosine"),
+    Signal("persistence", "2 × cosine between the last displacement and the sum of recent ones", "2 × cosine"),
+    Signal("long_persistence", "the same with a longer memory", "2 × cosine"),
+    Signal("mean_persistence", "average of long_persistence, doubled", "4 × cosine"),
+    Signal("has_gradient", "1 where gradients can be read; else it and the eight above are 0", "flag", 0.0, 1.0),
 )
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
 GRADIENT_SIGNALS = frozenset({
@@ -65,8 +69,10 @@ GRADIENT_SIGNALS = frozenset({
     "gradient_change",
     "efficiency",
     "mean_efficiency",
-    "alignment",
-    "mean_alignment",
+    "turn",
+    "persistence",
+    "long_persistence",
+    "mean_persistence",
     "has_gradient",
 })
 
@@ -103,8 +109,10 @@ class Signals:
     promise: Numbers = 0.0  # log of reference · ‖gradient‖² / loss
     efficiency: Numbers = 0.0
     mean_efficiency: Numbers = 0.0
-    alignment: Numbers = 0.0
-    mean_alignment: Numbers = 0.0
+    turn: Numbers = 0.0
+    persistence: Numbers = 0.0
+    long_persistence: Numbers = 0.0
+    mean_persistence: Numbers = 0.0
     has_gradient: Numbers = 0.0
 
     def observe(self, loss: Numbers) -> None:
@@ -123,7 +131,7 @@ class Signals:
         self.count += 1
 
     def close(
-        self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, alignment: Numbers = 0.0
+        self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, cosines: Cosines = UNKNOWN
     ) -> None:
         """End the interval: its losses become the newest entries of the observation. Without losses: no change.
 
@@ -131,7 +139,7 @@ class Signals:
             log_multiple: Mean log of LR over its reference in this interval.
             reference: The reference LR now (bound or base LR), per step, positive.
             gradient_sq: Squared norm of the gradient that the interval's last step used; NaN where unknown.
-            alignment: Cosine between that gradient and the one before it; 0 where unknown.
+            cosines: Of the weights' newest displacement with the earlier ones, from `Travel.move`; 0 where unknown.
         """
         if self.count == 0:
             return
@@ -157,10 +165,8 @@ class Signals:
         self.reference_origin = f.where(started, self.reference_origin, log_reference)
         self.reference = log_reference
         self._close_gradient(started, mean, n, gradient_sq)
-        self.alignment = alignment
-        self.mean_alignment = f.where(
-            started, self.mean_alignment + SLOW * (alignment - self.mean_alignment), alignment
-        )
+        self.turn, self.persistence, self.long_persistence = cosines
+        self.mean_persistence = self.mean_persistence + MEDIUM * (self.long_persistence - self.mean_persistence)
         self.intervals = self.intervals + 1
         self.count, self.total, self.total_sq, self.weighted = 0, 0.0, 0.0, 0.0
 
@@ -183,7 +189,7 @@ class Signals:
             progress: Share of the horizon used up, 0..1.
 
         Returns:
-            Shape (19,) for one run, (19, B) for B; clipped to [-4, 4]; never non-finite.
+            Shape (21,) for one run, (21, B) for B; clipped to [-4, 4]; never non-finite.
         """
         f = elementary(self.level)
         averages = (self.level - self.fast, self.level - self.slow, self.level - self.slowest)
@@ -191,8 +197,9 @@ class Signals:
         squashed = [f.asinh(100.0 * log) / 2 for log in logs]
         grown = (self.gradient - self.gradient_origin) / 6
         moved = (self.reference - self.reference_origin) / 3
-        means = (self.efficiency, self.mean_efficiency, 2 * self.alignment, 2 * self.mean_alignment)
-        gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *means)]
+        efficiencies = (self.efficiency, self.mean_efficiency)
+        cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
+        gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines)]
         first = (progress, self.log_multiple / 3, self.level / 5)
         entries = (*first, *squashed, self.log_multiple_change, moved, *gradient, self.has_gradient)
         return np.array([f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in entries], dtype=np.float64)

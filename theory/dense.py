@@ -43,6 +43,11 @@ def nmf_segment_bound(W: Tensor, H: Tensor, X: Tensor) -> Tensor:
 
     Returns:
         The largest LR whose full projected step can't raise f, a scalar.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> round(float(nmf_segment_bound(one, one, one)), 4)
+        1.0
     """
     R = W @ H - X
     S = float(torch.linalg.matrix_norm(W, 2) ** 2 + torch.linalg.matrix_norm(H, 2) ** 2)

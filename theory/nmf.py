@@ -170,6 +170,14 @@ def certified_bound(
 
     Returns:
         The largest stable LR, shape (...), and the next warm start, shape (..., m).
+
+    Example:
+        At an exact factorisation it is 2 / (σ₁(W)² + σ₁(H)²):
+
+        >>> W, H, zero = torch.ones(4, 1), torch.ones(1, 4), torch.tensor(0.0)
+        >>> lr, _ = certified_bound(W, H, torch.zeros(4, 4), zero, zero, torch.ones(4))
+        >>> round(float(lr), 4)
+        0.25
     """
     R_norm, direction = norm_bound(R.mT, direction, R_sq)
     grams = gram_norm_bound(torch.stack([W.mT @ W, H @ H.mT]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.signals import Floats
+from lrpilot.travel import Weights
 
 
 class AbstractTask(ABC):
@@ -42,12 +43,12 @@ class AbstractTask(ABC):
         """
 
     @abstractmethod
-    def gradient_seen(self) -> tuple[Floats, Floats]:
-        """Return what a training loop can tell from its (noisy) gradients.
+    def gradient_sq(self) -> Floats:
+        """Return the squared norm of the (noisy) gradient that the last step used, shape (B,)."""
 
-        Returns:
-            The squared norm of the gradient that the last step used, and its cosine with the one before; each (B,).
-        """
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Return the weights of each run, shape (B, P); read at decisions."""
 
     @abstractmethod
     def reference(self) -> Floats:

@@ -13,6 +13,7 @@ from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.linear_problems import LinearBatch, LinearProblems, draw
 from lrpilot.envs.tasks.pretrained import expansions
 from lrpilot.signals import Floats
+from lrpilot.travel import Weights
 
 DATA = ("digits", "faces", "wine")
 
@@ -69,7 +70,6 @@ class LinearTask(AbstractTask):
         self.examples = batch.example.amax(-1) + 1
         self.z = self._z_start[..., None].repeat(1, 1, self.replicas)  # (G, k, R)
         self.gradient = torch.zeros_like(self.z)
-        self.gradient_before = torch.zeros_like(self.z)
 
     def _insert(self, slots: Tensor, batch: LinearBatch) -> None:
         fresh = LinearTask.__new__(LinearTask)
@@ -84,7 +84,6 @@ class LinearTask(AbstractTask):
         residual = (self.residual + self.features @ self.z) * self._draw_rows()  # (G, n, R)
         weights = self.z + self.optimum
         size = self.batch[:, None, None]
-        self.gradient_before = self.gradient
         self.gradient = self.features.mT @ residual / size + self.weight_decay * weights
         loss = residual.square().sum(1) / size[..., 0] / 2 + self.weight_decay[..., 0] * weights.square().sum(1) / 2
         eta = torch.from_numpy(np.asarray(lr)).float().reshape(-1, 1, self.replicas)
@@ -100,12 +99,14 @@ class LinearTask(AbstractTask):
         mine = keys.gather(-1, self.example.clamp_min(0))
         return ((mine <= last) & (self.example >= 0)).float()[..., None]
 
-    def gradient_seen(self) -> tuple[Floats, Floats]:
-        """Return ‖g‖² of the last step and its cosine with the one before; see `AbstractTask.gradient_seen`."""
-        now_sq, before_sq = self.gradient.square().sum(1), self.gradient_before.square().sum(1)  # (G, R)
-        inner = (self.gradient * self.gradient_before).sum(1)
-        cosine = inner / (now_sq * before_sq).sqrt().clamp_min(1e-30)
-        return now_sq.double().flatten().numpy(), cosine.double().flatten().numpy()
+    def gradient_sq(self) -> Floats:
+        """Return ‖g‖² of the last step, shape (B,)."""
+        return self.gradient.square().sum(1).double().flatten().numpy()
+
+    def weights(self) -> Weights:
+        """Return z, shape (B, k): the weights up to a rotation and a shift."""
+        weights: Weights = self.z.mT.flatten(0, 1).numpy()
+        return weights
 
     def reference(self) -> Floats:
         """Return 2/L, the largest LR that is stable in mean square, shape (B,), per step; constant over a run."""

@@ -14,6 +14,7 @@ from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.nmf_problems import NMFBatch, NMFProblems, draw
 from lrpilot.signals import Floats
 from lrpilot.theory.nmf import certified_bound
+from lrpilot.travel import Weights
 
 
 class NMFTask(AbstractTask):
@@ -63,8 +64,7 @@ class NMFTask(AbstractTask):
         entries = self.W_mask.sum((1, 2)) + self.H_mask.sum((1, 2))
         self.noise = as_float["noise"] * (gradient_sq / entries).sqrt()  # (B,), standard deviation an entry
         self._draw_gradient()
-        still = torch.zeros_like(self.W), torch.zeros_like(self.H)
-        self._used = still, still  # the gradients of the last two steps, over κ
+        self._used = torch.zeros_like(self.W), torch.zeros_like(self.H)  # the gradient of the last step, over κ
 
     def _insert(self, slots: Tensor, batch: NMFBatch) -> None:
         fresh = NMFTask(self.problems, int(slots.sum()))
@@ -88,20 +88,22 @@ class NMFTask(AbstractTask):
         spread = (self.noise / self.kappa)[:, None, None]
         W_noise = self._random(torch.randn, self.W).mul_(self.W_mask)
         H_noise = self._random(torch.randn, self.H).mul_(self.H_mask)
-        used = self.W_gradient.addcmul_(spread, W_noise), self.H_gradient.addcmul_(spread, H_noise)
-        self._used = used, self._used[0]
-        self.W = (self.W - eta * used[0]).clamp_min_(0)
-        self.H = (self.H - eta * used[1]).clamp_min_(0)
+        self._used = self.W_gradient.addcmul_(spread, W_noise), self.H_gradient.addcmul_(spread, H_noise)
+        self.W = (self.W - eta * self._used[0]).clamp_min_(0)
+        self.H = (self.H - eta * self._used[1]).clamp_min_(0)
         self.R = torch.baddbmm(self.X, self.W, self.H, beta=-1)
         self._draw_gradient()
         return loss
 
-    def gradient_seen(self) -> tuple[Floats, Floats]:
-        """Return ‖G‖² of the last step's G = (κ R_S H_Sᵀ + ε, κ Wᵀ R_S + ε), and its cosine with the one before."""
-        last, before = self._used
-        last_sq, before_sq = _inner(last, last), _inner(before, before)
-        cosine = _inner(last, before) / (last_sq * before_sq).sqrt().clamp_min(1e-30)
-        return (self.kappa.square() * last_sq).double().numpy(), cosine.double().numpy()
+    def gradient_sq(self) -> Floats:
+        """Return ‖G‖² of the last step's G = (κ R_S H_Sᵀ + ε, κ Wᵀ R_S + ε), shape (B,)."""
+        W_part, H_part = (part.square().sum((1, 2)) for part in self._used)
+        return (self.kappa.square() * (W_part + H_part)).double().numpy()
+
+    def weights(self) -> Weights:
+        """Return W and H, shape (B, mr + rn)."""
+        weights: Weights = torch.cat([self.W.flatten(1), self.H.flatten(1)], 1).numpy()
+        return weights
 
     def _draw_columns(self) -> Tensor:
         """1 on the columns of this step's batch, 0 elsewhere, shape (B, n)."""
@@ -137,8 +139,3 @@ class NMFTask(AbstractTask):
         logs = (self.kappa.double().numpy(), objective / data, noise, gradient_sq.double().numpy() * scaled, entries)
         hidden: Floats = np.log(np.maximum(np.stack(logs, -1), 1e-6)) / 3
         return hidden
-
-
-def _inner(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
-    """Inner product of two gradients (W part, H part), shape (B,)."""
-    return (a[0] * b[0]).sum((1, 2)) + (a[1] * b[1]).sum((1, 2))

@@ -44,7 +44,7 @@ def test_noise_has_the_size_that_the_problem_asks_for() -> None:
     task = started(64, clean_gradient=0.0, batch_fractions=(1.0,), gradient_noise=(5.0, 5.0))
     clean_sq = task.W_gradient.square().sum((1, 2)) + task.H_gradient.square().sum((1, 2))
     task.sgd_step(np.zeros(64))
-    noisy_sq, _ = task.gradient_seen()
+    noisy_sq = task.gradient_sq()
     assert np.mean(noisy_sq / clean_sq.numpy()) == pytest.approx(26, rel=0.1)  # 1 + 5²
 
 

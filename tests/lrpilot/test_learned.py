@@ -8,12 +8,12 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import ChainedScheduler, LambdaLR, LinearLR, LRScheduler, SequentialLR
 
-from lrpilot import LearnedLR, SchedulePolicy
-from lrpilot.gradients import GradientWatch
+from lrpilot import LearnedLR, SchedulePolicy, readings
 
 
 class Loop:
@@ -187,17 +187,12 @@ def test_bad_arguments_are_named(policy: SchedulePolicy, arguments: dict[str, An
         scheduler.observe(torch.zeros(2))
 
 
-def test_gradient_watch_reads_norm_and_cosine() -> None:
-    parameter = torch.nn.Parameter(torch.zeros(10_000))
-    optimizer, watch = torch.optim.SGD([parameter], lr=0.1), GradientWatch()
-    assert math.isnan(watch.seen(optimizer)[0])
-    parameter.grad = torch.ones(10_000)
-    watch.keep(optimizer)
-    parameter.grad = torch.tensor([1.0, 0.0]).repeat(5_000) + torch.tensor([0.0, 1.0]).repeat(5_000) * -1
-    sq, cosine = watch.seen(optimizer)
-    assert sq == pytest.approx(10_000)
-    assert watch.sketch is not None
-    assert watch.sketch.numel() <= 4096
-    parameter.grad = 3 * torch.ones(10_000)
-    assert watch.seen(optimizer)[1] == pytest.approx(1.0)
-    assert -1 <= cosine <= 1
+def test_readings_are_the_gradients_norm_and_a_sketch_of_the_weights() -> None:
+    small, large = torch.nn.Parameter(torch.arange(3.0)), torch.nn.Parameter(torch.arange(10_000.0))
+    optimizer = torch.optim.SGD([small, large], lr=0.1)
+    assert math.isnan(readings.gradient_sq(optimizer))
+    small.grad, large.grad = torch.full((3,), 2.0), torch.ones(10_000)
+    assert readings.gradient_sq(optimizer) == pytest.approx(10_012)
+    sketch = readings.weights(optimizer)
+    assert 3 + 900 <= len(sketch) <= 3 + 1024
+    np.testing.assert_array_equal(sketch[:5], [0, 1, 2, 0, 10])

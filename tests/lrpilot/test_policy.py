@@ -44,7 +44,7 @@ def test_a_batch_of_observations_is_each_of_them(policy: SchedulePolicy) -> None
 
 def test_a_policy_sees_only_the_signals_that_it_declares(policy_maker: Maker) -> None:
     policy = policy_maker(signals=["level", "progress"])
-    observation = np.arange(19.0) / 19
+    observation = np.arange(21.0) / 21
     other = observation.copy()
     other[5] = 3.0
     assert policy.action(observation) == policy.action(other)

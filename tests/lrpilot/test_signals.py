@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lrpilot.signals import RANGE, SIGNAL_NAMES, SIGNALS, Floats, Signals
 
+COSINES = (0.3, -0.2, 0.1)
 losses = st.lists(st.floats(1e-3, 1e3), min_size=12, max_size=40)
 
 
@@ -17,7 +18,7 @@ def observe(stream: list[float], unit: float = 1.0, lr_unit: float = 1.0) -> Flo
     for k, loss in enumerate(stream):
         signals.observe(loss * unit)
         if k % 4 == 3:
-            signals.close(-0.1 * k, (1 + k) * lr_unit, (2.0 + k) * unit / lr_unit, 0.3)
+            signals.close(-0.1 * k, (1 + k) * lr_unit, (2.0 + k) * unit / lr_unit, COSINES)
     return signals.vector(0.5)
 
 
@@ -35,7 +36,7 @@ def test_many_runs_side_by_side_are_the_single_ones(stream: list[float]) -> None
     for k, pair in enumerate(zip(stream, other, strict=True)):
         both.observe(np.array(pair))
         if k % 4 == 3:
-            both.close(np.full(2, -0.1 * k), np.full(2, 1.0 + k), np.full(2, 2.0 + k), np.full(2, 0.3))
+            both.close(np.full(2, -0.1 * k), np.full(2, 1.0 + k), np.full(2, 2.0 + k), COSINES)
     single = np.stack([observe(stream), observe(other)])
     np.testing.assert_allclose(both.vector(np.full(2, 0.5)).T, single, atol=1e-5)
 
@@ -74,7 +75,7 @@ def test_state_restores_bit_for_bit() -> None:
     for k, loss in enumerate(stream):
         first.observe(float(loss))
         if k % 5 == 4:
-            first.close(-0.3, 0.7, 2.0, 0.1)
+            first.close(-0.3, 0.7, 2.0, COSINES)
     second = Signals(**first.state())
     for signals in (first, second):
         signals.observe(0.25)
@@ -88,7 +89,7 @@ def test_restart_forgets_only_the_marked_runs() -> None:
     for _ in range(2):
         signals.observe(np.array([1.0, 2.0]))
         signals.observe(np.array([0.5, 3.0]))
-        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), np.ones(2))
+        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), 3 * (np.ones(2),))
     before = signals.vector(np.zeros(2))
     signals.restart(np.array([True, False]))
     after = signals.vector(np.zeros(2))
