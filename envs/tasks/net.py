@@ -1,0 +1,111 @@
+"""Training of small networks on real data, B runs in a few groups: what schedules for unknown networks learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.net_group import NetGroup
+from lrpilot.envs.tasks.net_problems import NetProblems, draw_structure, suitable
+from lrpilot.signals import Floats
+from lrpilot.travel import Weights
+
+
+class NetTask(AbstractTask):
+    """Mini-batch training of networks by cross-entropy, with SGD or AdamW and a base LR that is wrong.
+
+    A full reset draws `problems.groups` groups, each with its own data set, architecture, optimizer and size of
+    mini-batch. The runs of a group differ in training samples, noise of the labels, initial weights, momentum, weight
+    decay and base LR. The objective is the loss on samples that are never trained on.
+
+    A reset of single runs leaves their group's structure as it is, and draws everything else anew; with replicas, it
+    begins the same problem anew.
+
+    Args:
+        problems: The distribution that problems are drawn from.
+        batch_size: B, how many run side by side; `problems.groups` divides it.
+        data: Names of data sets; those of the problems if empty.
+        replicas: How many successive runs share everything but the LR, mini-batches too; divides the size of a group.
+
+    Raises:
+        ValueError: B can't be divided so, or no architecture suits one of the data sets.
+
+    Example:
+        Two problems in iris, each as two replicas; guessing costs 1.1 nats with three classes:
+
+        >>> problems = NetProblems(groups=1, data=("iris",), architectures=("mlp",), lr_error=(1.0, 1.0))
+        >>> task = NetTask(problems, 4, replicas=2)
+        >>> task.reset(np.random.default_rng(0))
+        >>> start = task.objective()
+        >>> for _ in range(100): loss = task.sgd_step(task.reference())
+        >>> start.round(1), task.objective().round(1)
+        (array([1.2, 1.2, 1.1, 1.1]), array([0.2, 0.2, 0.8, 0.8]))
+    """
+
+    hidden_size = 8
+
+    def __init__(self, problems: NetProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
+        if batch_size % (problems.groups * replicas):
+            raise ValueError(
+                f"batch_size must be a multiple of groups × replicas = {problems.groups} × {replicas}, not {batch_size}"
+            )
+        self.problems = problems
+        self.batch_size = batch_size
+        self.replicas = replicas
+        self.data = tuple(data) or problems.data
+        for name in self.data:
+            suitable(problems, name)
+        self.groups: list[NetGroup] = []
+
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new groups, or new problems for single runs; see `AbstractTask.reset`."""
+        if slots is None or slots.all():
+            count = self.batch_size // self.problems.groups // self.replicas
+            structures = [draw_structure(self.problems, self.data, rng) for _ in range(self.problems.groups)]
+            self.groups = [NetGroup(self.problems, entry, count, self.replicas, rng) for entry in structures]
+            return
+        for group, mine in zip(self.groups, np.split(slots, self.problems.groups), strict=True):
+            if mine.any():
+                group.restart(torch.from_numpy(mine), rng)
+
+    def sgd_step(self, lr: Floats) -> Floats:
+        """Make one step of each run's optimizer; see `AbstractTask.sgd_step`."""
+        parts = torch.from_numpy(np.asarray(lr, dtype=np.float64)).chunk(self.problems.groups)
+        return self._joined([group.sgd_step(part) for group, part in zip(self.groups, parts, strict=True)])
+
+    def gradient_sq(self) -> Floats:
+        """Return ‖g‖² of the last mini-batch, without weight decay, shape (B,)."""
+        return self._joined([group.gradient.square().sum(1) for group in self.groups])
+
+    def weights(self) -> Weights:
+        """Return the parameters of each run, shape (B, P), with zeros after those of smaller networks."""
+        most = max(group.parameters.shape[1] for group in self.groups)
+        padded = [torch.nn.functional.pad(p, (0, most - p.shape[1])) for p in (g.parameters for g in self.groups)]
+        weights: Weights = torch.cat(padded).numpy()
+        return weights
+
+    def reference(self) -> Floats:
+        """Return the base LR, shape (B,), per step: the LR that seems right times an error; constant over a run."""
+        return self._joined([group.reference for group in self.groups])
+
+    def objective(self) -> Floats:
+        """Return the loss on held-out samples, shape (B,), in nats a target; infinite where it is not finite."""
+        return self._joined([group.objective() for group in self.groups])
+
+    def test_loss(self) -> Floats:
+        """Return the loss on the test part of the data, shape (B,), in nats a target: for final scores only."""
+        return self._joined([group.test_loss() for group in self.groups])
+
+    def hidden(self) -> Floats:
+        """Return logs of LR error, samples, 1 − momentum, objective over start, batch, P; AdamW, noise; (B, 8)."""
+        return self._joined([group.hidden() for group in self.groups])
+
+    @staticmethod
+    def _joined(parts: Sequence[Tensor]) -> Floats:
+        joined: Floats = torch.cat(list(parts)).double().numpy()
+        return joined

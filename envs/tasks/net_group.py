@@ -1,0 +1,179 @@
+"""Runs of one network structure on one data set, side by side: all parameters in one tensor."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.functional import cross_entropy
+
+from lrpilot.envs.datasets import Dataset
+from lrpilot.envs.tasks.loader import Loader
+from lrpilot.envs.tasks.net_problems import NetBatch, NetProblems, Structure, draw_batch, part_of
+from lrpilot.envs.tasks.optimizers import OPTIMIZERS, AbstractOptimizer, Hyper
+from lrpilot.envs.tasks.right_lr import right_lr
+
+CHUNK = 64  # runs in one call: more would push each other's activations out of the cache of a core
+EVALUATED = 4096  # samples of all runs together in one call without gradients
+MEASURED = 8  # problems that the right LR is measured on
+
+
+class NetGroup:
+    """B = G·R runs: G problems of one structure with R replicas each, which share everything but the LR.
+
+    Args:
+        problems: The distribution that the problems are drawn from.
+        structure: What they have in common.
+        count: G.
+        replicas: R.
+        rng: The only source of randomness.
+
+    Attributes:
+        parameters: Shape (B, P).
+        gradient: Of the last step, without weight decay, shape (B, P).
+        right_lr: LR that seems right for the structure, per step, at momentum 0.
+        initial: Objective of each run at its start, shape (B,).
+    """
+
+    def __init__(
+        self, problems: NetProblems, structure: Structure, count: int, replicas: int, rng: np.random.Generator
+    ) -> None:
+        self.problems, self.structure, self.replicas = problems, structure, replicas
+        self._names, weights = zip(*structure.network.named_parameters(), strict=True)
+        self._shapes = [weight.shape for weight in weights]
+        self._sizes = [prod(shape) for shape in self._shapes]
+        self._gradients = vmap(grad_and_value(self.loss), chunk_size=CHUNK)
+        self._losses = vmap(self.loss)
+        self.batch = draw_batch(problems, structure, count, rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        self.loader = Loader(self.batch.sizes, self.batch.samples.shape[1], structure.batch, generator)
+        self.right_lr = self._measure()
+        self.parameters = self._repeated(self.batch.start).clone()
+        self.gradient = torch.zeros_like(self.parameters)
+        self.optimizer = self._optimizer(self.batch, replicas)
+        self._objective = torch.zeros(len(self.parameters), dtype=torch.float64)
+        self._stale = torch.ones(len(self.parameters), dtype=torch.bool)
+        self.initial = self.objective().clone()
+
+    def restart(self, slots: Tensor, rng: np.random.Generator) -> None:
+        """Begin new problems of the same structure; among replicas, the same problem anew.
+
+        Args:
+            slots: Shape (B,), bool.
+            rng: Source of randomness.
+        """
+        if self.replicas == 1:
+            fresh = draw_batch(self.problems, self.structure, int(slots.sum()), rng)
+            for mine, new in zip(self.batch, fresh, strict=True):
+                mine[slots] = new
+            self.loader.restart(slots, fresh.sizes)
+        again = NetBatch(*(self._repeated(entry)[slots] for entry in self.batch))
+        self.parameters[slots] = again.start.to(self.parameters.dtype)
+        self.gradient[slots] = 0.0
+        self.optimizer.insert(slots, self._optimizer(again, 1))
+        self._stale |= slots
+        self.initial[slots] = self.objective()[slots]
+
+    def _repeated(self, of_problems: Tensor) -> Tensor:
+        return of_problems if self.replicas == 1 else of_problems.repeat_interleave(self.replicas, 0)
+
+    def _optimizer(self, batch: NetBatch, replicas: int) -> AbstractOptimizer:
+        hyper = Hyper(batch.momentum, batch.beta2, batch.shrink / self.right_lr)
+        like = batch.start.repeat_interleave(replicas, 0)
+        return OPTIMIZERS[self.structure.optimizer](Hyper(*(e.repeat_interleave(replicas) for e in hyper)), like)
+
+    def _measure(self) -> float:
+        inputs, targets = self._examples(torch.arange(self.structure.batch).expand(len(self.batch.sizes), -1))
+        some = slice(MEASURED)
+        return right_lr(self.loss, self.batch.start[some], inputs[some], targets[some], self.structure.optimizer)
+
+    @property
+    def reference(self) -> Tensor:
+        """Base LR of each run, shape (B,), per step: right LR × error, × (1 − momentum) for SGD."""
+        reach = 1 if self.structure.optimizer == "adamw" else 1 - self.batch.momentum
+        return self._repeated(self.right_lr * self.batch.lr_error * reach)
+
+    def hidden(self) -> Tensor:
+        """Return what a critic may know, see `NetTask.hidden`, shape (B, 8)."""
+        problem, structure = self.batch, self.structure
+        adaptive, count = float(structure.optimizer == "adamw"), float(self.parameters.shape[1])
+        of_problems = (problem.lr_error, problem.sizes.double(), 1 - problem.momentum)
+        logs = [self._repeated(entry).log() / 3 for entry in of_problems]
+        logs.append((self.objective() / self.initial).log())
+        logs += [torch.full_like(logs[0], value).log() / 3 for value in (structure.batch, count)]
+        flags = [torch.full_like(logs[0], adaptive), self._repeated(problem.label_noise)]
+        return torch.stack(logs + flags, 1)
+
+    def loss(self, parameters: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy of one run; differentiable, and fit for vmap.
+
+        Args:
+            parameters: Shape (P,).
+            inputs: Of n samples, shape (n, …).
+            targets: Shape (n,), or (n, T) for a language model.
+
+        Returns:
+            Shape ().
+        """
+        parts = zip(torch.split(parameters, self._sizes), self._shapes, strict=True)
+        named = zip(self._names, (part.view(shape) for part, shape in parts), strict=True)
+        logits: Tensor = functional_call(self.structure.network, dict(named), (inputs,))
+        mean: Tensor = cross_entropy(logits.flatten(0, -2), targets.flatten())
+        return mean
+
+    def sgd_step(self, lr: Tensor) -> Tensor:
+        """Make one step of the optimizer in each run.
+
+        Args:
+            lr: Shape (B,), per step.
+
+        Returns:
+            The losses of the mini-batches before the step, shape (B,).
+        """
+        inputs, targets = (self._repeated(part) for part in self._examples(self.loader.draw()))
+        losses: Tensor
+        self.gradient, losses = self._gradients(self.parameters, inputs, targets)
+        self.optimizer.step(self.parameters, self.gradient, lr.to(self.parameters.dtype))
+        self._stale[:] = True
+        return losses
+
+    def _examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and noisy targets at positions (G, n) in the training samples of each problem."""
+        problem = torch.arange(len(rows))[:, None]
+        inputs = part_of(self.structure.data, "train").inputs[self.batch.samples[problem, rows]]
+        return self._in_dtype(inputs), self.batch.targets[problem, rows]
+
+    def _in_dtype(self, inputs: Tensor) -> Tensor:
+        return inputs.to(self.batch.start.dtype) if inputs.is_floating_point() else inputs
+
+    @torch.no_grad()
+    def objective(self) -> Tensor:
+        """Return the loss on the held-out samples, shape (B,), float64; infinite where it is not finite.
+
+        It is measured anew only for runs that have moved since.
+        """
+        runs = self._stale.nonzero()[:, 0]
+        if len(runs):
+            validation = part_of(self.structure.data, "validation")
+            self._objective[runs] = self._evaluated(runs, validation, self.batch.held_out)
+            self._stale[:] = False
+        return self._objective
+
+    @torch.no_grad()
+    def test_loss(self) -> Tensor:
+        """Return the loss on the test part, shape (B,), float64, infinite where it is not finite: for final scores."""
+        test = part_of(self.structure.data, "test")
+        everything = torch.arange(len(test.targets)).expand(len(self.batch.sizes), -1)
+        return self._evaluated(torch.arange(len(self.parameters)), test, everything)
+
+    def _evaluated(self, runs: Tensor, data: Dataset, samples: Tensor) -> Tensor:
+        """Mean loss of some runs on samples (G, E) of the data, one row of indices a problem."""
+        losses = []
+        for some in torch.split(runs, max(1, EVALUATED // samples.shape[1])):
+            index = samples[some // self.replicas]
+            losses.append(self._losses(self.parameters[some], self._in_dtype(data.inputs[index]), data.targets[index]))
+        loss = torch.cat(losses).double()
+        return torch.where(loss.isfinite(), loss, torch.inf)

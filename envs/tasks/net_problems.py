@@ -1,0 +1,217 @@
+"""A wide distribution of networks in training: real data, many architectures, noisy labels, and LRs that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lrpilot.envs.datasets import Dataset, load_dataset, split
+from lrpilot.envs.tasks.architectures import ARCHITECTURES
+from lrpilot.envs.tasks.layers import Network
+from lrpilot.envs.tasks.optimizers import OPTIMIZERS
+from lrpilot.signals import Floats
+
+Range = tuple[float, float]
+_ALLOWED: dict[str, Range] = {
+    "samples": (1, 1_000_000),
+    "label_noise": (0.0, 1.0),
+    "lr_error": (1e-9, 1e9),
+    "shrink": (1e-12, 1e-1),
+}
+
+
+@dataclass(frozen=True)
+class NetProblems:
+    """Ranges that problems are drawn from; pairs are inclusive, and drawn log-uniformly where marked so.
+
+    Attributes:
+        groups: Networks of different structure that are trained at the same time.
+        data: Names of data sets; one is drawn for each group.
+        architectures: Names of architectures; one that suits the data is drawn for each group.
+        optimizers: Kinds of optimizers; one is drawn for each group.
+        batch_sizes: Samples in a mini-batch; one is drawn for each group, the data permitting.
+        samples: Training samples of a problem (log-uniform), as far as the data set has them.
+        held_out: Samples that the objective is measured on, as far as the data set has them.
+        label_noise: Share of the training targets that are random, and stay so through the run.
+        lr_error: Base LR over the LR that seems right at the start (log-uniform).
+        momentum: Momentum of SGD; one is drawn for each problem.
+        beta1: The same for AdamW's β₁.
+        beta2: The same for AdamW's β₂.
+        shrink: Share of the weights that weight decay takes away in a step with the right LR (log-uniform).
+        no_decay: Probability of no weight decay.
+    """
+
+    groups: int = 4
+    data: tuple[str, ...] = ("digits", "mnist", "breast_cancer", "mnist1d", "docstrings", "manual")
+    architectures: tuple[str, ...] = tuple(ARCHITECTURES)
+    optimizers: tuple[str, ...] = ("sgd", "nesterov", "adamw")
+    batch_sizes: tuple[int, ...] = (8, 16, 32)
+    samples: tuple[int, int] = (64, 2048)
+    held_out: int = 128
+    label_noise: Range = (0.0, 0.4)
+    lr_error: Range = (1 / 64, 64.0)
+    momentum: tuple[float, ...] = (0.0, 0.5, 0.9, 0.95)
+    beta1: tuple[float, ...] = (0.8, 0.9, 0.95)
+    beta2: tuple[float, ...] = (0.95, 0.99, 0.999)
+    shrink: Range = (1e-7, 1e-3)
+    no_decay: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _ALLOWED.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                allowed = f"[low, high] with {least} <= low <= high <= {most}"
+                raise ValueError(f"{name} must be {allowed}, not [{low}, {high}]")
+        for name, known in (("architectures", ARCHITECTURES), ("optimizers", OPTIMIZERS)):
+            if not getattr(self, name) or not set(getattr(self, name)) <= set(known):
+                raise ValueError(f"{name} must be names of {', '.join(known)}, at least one, not {getattr(self, name)}")
+        for name in ("momentum", "beta1", "beta2"):
+            if not getattr(self, name) or not all(0 <= value < 1 for value in getattr(self, name)):
+                raise ValueError(f"{name} must be numbers in [0, 1), at least one, not {getattr(self, name)}")
+        if not self.batch_sizes or not 1 <= min(self.batch_sizes) <= max(self.batch_sizes) <= self.samples[0]:
+            raise ValueError(f"batch_sizes must be in 1..{self.samples[0]} (samples), not {self.batch_sizes}")
+        if not self.data or not (self.groups >= 1 and self.held_out >= 1 and 0 <= self.no_decay <= 1):
+            raise ValueError("data, groups and held_out must be at least one, and no_decay a share in 0..1")
+
+
+class Structure(NamedTuple):
+    """What the runs of one group have in common.
+
+    Attributes:
+        data: Name of the data set.
+        architecture: Name of the architecture.
+        network: A network of it; its weights are of no account.
+        optimizer: Kind of optimizer.
+        batch: Samples in a mini-batch.
+    """
+
+    data: str
+    architecture: str
+    network: Network
+    optimizer: str
+    batch: int
+
+
+class NetBatch(NamedTuple):
+    """G problems of one structure; n is the most samples that one has, P the number of parameters.
+
+    Attributes:
+        start: Initial parameters, shape (G, P).
+        samples: Training samples, as indices in the train part of the data, shape (G, n); the first `sizes` count.
+        sizes: How many count, shape (G,).
+        targets: Their targets with the noise, shape (G, n), or (G, n, T) for language models.
+        held_out: Samples that the objective is measured on, as indices in the validation part, shape (G, E).
+        momentum: SGD's momentum or AdamW's β₁, shape (G,).
+        beta2: AdamW's β₂, shape (G,).
+        shrink: Share of the weights that weight decay takes away in a step at the right LR, shape (G,).
+        label_noise: Probability that a target is random, shape (G,).
+        lr_error: Base LR over right LR, shape (G,).
+    """
+
+    start: Tensor
+    samples: Tensor
+    sizes: Tensor
+    targets: Tensor
+    held_out: Tensor
+    momentum: Tensor
+    beta2: Tensor
+    shrink: Tensor
+    label_noise: Tensor
+    lr_error: Tensor
+
+
+@cache
+def part_of(name: str, part: str) -> Dataset:
+    """Return the train, validation or test part of a data set, in memory once."""
+    return split(load_dataset(name), part)
+
+
+def suitable(problems: NetProblems, data: str) -> list[str]:
+    """Return the architectures of the distribution that can be trained on a data set.
+
+    Args:
+        problems: The distribution.
+        data: Name of the data set.
+
+    Returns:
+        Names, at least one.
+
+    Raises:
+        ValueError: There is none.
+    """
+    kind = load_dataset(data).kind
+    names = [name for name in problems.architectures if kind in ARCHITECTURES[name].suits]
+    if not names:
+        raise ValueError(f"no architecture of {', '.join(problems.architectures)} suits {data}, a {kind}")
+    return names
+
+
+def draw_structure(problems: NetProblems, data: Sequence[str], rng: np.random.Generator) -> Structure:
+    """Draw data set, architecture, structure of the network, optimizer and size of the mini-batches.
+
+    Args:
+        problems: The distribution.
+        data: Names of the data sets to choose from.
+        rng: Source of randomness.
+
+    Returns:
+        What a group has in common.
+    """
+    name = str(rng.choice(np.array(data)))
+    architecture = str(rng.choice(np.array(suitable(problems, name))))
+    train = part_of(name, "train")
+    network = ARCHITECTURES[architecture].build(rng, tuple(train.inputs.shape[1:]), train.classes)
+    batch = min(int(rng.choice(problems.batch_sizes)), len(train.targets))
+    return Structure(name, architecture, network, str(rng.choice(np.array(problems.optimizers))), batch)
+
+
+def draw_batch(problems: NetProblems, structure: Structure, count: int, rng: np.random.Generator) -> NetBatch:
+    """Draw problems of one structure: samples, noise of their targets, initial weights, settings and LR error.
+
+    Args:
+        problems: The distribution.
+        structure: What they have in common.
+        count: G, how many.
+        rng: Source of randomness.
+
+    Returns:
+        The problems.
+    """
+    train, validation = part_of(structure.data, "train"), part_of(structure.data, "validation")
+    low, high = (min(bound, len(train.targets)) for bound in problems.samples)
+    samples = _distinct(count, len(train.targets), high, rng)  # (G, n)
+    sizes = np.exp(rng.uniform(np.log(low), np.log(high + 1), count)).astype(np.int64).clip(low, high)
+    label_noise = rng.uniform(*problems.label_noise, count)
+    clean = train.targets.numpy()[samples]  # (G, n, ...)
+    wrong = rng.random(clean.shape) < label_noise.reshape(-1, *[1] * (clean.ndim - 1))
+    targets = np.where(wrong, rng.integers(train.classes, size=clean.shape), clean)
+    held_out = _distinct(count, len(validation.targets), min(problems.held_out, len(validation.targets)), rng)
+    start = [_fresh_weights(structure.network, rng) for _ in range(count)]
+    momentum = rng.choice(problems.beta1 if structure.optimizer == "adamw" else problems.momentum, count)
+    beta2 = rng.choice(problems.beta2, count)
+    shrink = _log_uniform(problems.shrink, count, rng) * (rng.random(count) >= problems.no_decay)
+    lr_error = _log_uniform(problems.lr_error, count, rng)
+    drawn = (samples, sizes, targets, held_out, momentum, beta2, shrink, label_noise, lr_error)
+    return NetBatch(torch.stack(start), *(torch.from_numpy(entry) for entry in drawn))
+
+
+def _fresh_weights(network: Network, rng: np.random.Generator) -> Tensor:
+    network.redraw(rng)
+    return torch.cat([weight.detach().flatten() for weight in network.parameters()])
+
+
+def _distinct(count: int, of: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """`count` random choices of `size` different numbers below `of`."""
+    return np.stack([rng.choice(of, size, replace=False) for _ in range(count)])
+
+
+def _log_uniform(bounds: Range, count: int, rng: np.random.Generator) -> Floats:
+    values: Floats = np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
+    return values

@@ -1,0 +1,131 @@
+"""The optimizers of torch for B runs side by side: one flat tensor of parameters, an LR for each run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-8  # AdamW's; torch's default
+
+
+class Hyper(NamedTuple):
+    """What the optimizers of B runs are set to.
+
+    Attributes:
+        momentum: SGD's momentum, or AdamW's β₁, shape (B,).
+        beta2: AdamW's β₂, shape (B,); SGD has no use for it.
+        weight_decay: λ, shape (B,): added to SGD's gradient as λw; AdamW shrinks w by the factor 1 − lr·λ.
+    """
+
+    momentum: Tensor
+    beta2: Tensor
+    weight_decay: Tensor
+
+
+class AbstractOptimizer(ABC):
+    """The state of one kind of optimizer for B runs of P parameters each."""
+
+    @abstractmethod
+    def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Move the parameters, in place; a run that is not finite stays so and touches no other.
+
+        Args:
+            parameters: Shape (B, P), changed.
+            gradient: Shape (B, P), left as it is.
+            lr: LR of each run, shape (B,), per step.
+        """
+
+    def insert(self, slots: Tensor, other: AbstractOptimizer) -> None:
+        """Take over settings and state of another optimizer of the same kind.
+
+        Args:
+            slots: Shape (B,), bool: the runs that are replaced.
+            other: Holds as many runs as are marked.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                value[slots] = getattr(other, name)
+
+
+class SGD(AbstractOptimizer):
+    """SGD with momentum m: g′ = g + λw, v ← m·v + g′, w ← w − lr·v, or w − lr·(g′ + m·v) in Nesterov's form.
+
+    The same numbers as `torch.optim.SGD` with dampening 0. Near a minimum a step goes lr/(1 − m) as far as without
+    momentum.
+
+    Args:
+        hyper: Settings of the B runs.
+        like: Parameters, shape (B, P); their shape and dtype are taken.
+        nesterov: Look ahead along the momentum.
+
+    Example:
+        Two runs on w²/2 from w = 1, with momentum 0 and 0.9; the second step uses g = 0.5:
+
+        >>> w = torch.ones(2, 1)
+        >>> sgd = SGD(Hyper(torch.tensor([0.0, 0.9]), torch.zeros(2), torch.zeros(2)), w)
+        >>> for _ in range(2): sgd.step(w, w.clone(), torch.full((2,), 0.5))
+        >>> w[:, 0]
+        tensor([ 0.2500, -0.2000])
+    """
+
+    def __init__(self, hyper: Hyper, like: Tensor, nesterov: bool = False) -> None:
+        self.momentum, _, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
+        self.nesterov = nesterov
+        self.velocity = torch.zeros_like(like)
+
+    def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Make one step; see `AbstractOptimizer.step`."""
+        gradient = torch.addcmul(gradient, self.weight_decay, parameters)
+        self.velocity.mul_(self.momentum).add_(gradient)
+        update = gradient.addcmul_(self.momentum, self.velocity) if self.nesterov else self.velocity
+        parameters.addcmul_(update, lr[:, None], value=-1)
+
+
+class AdamW(AbstractOptimizer):
+    """Adam with decoupled weight decay (arXiv 1711.05101); Adam itself for λ = 0.
+
+    With m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g² and t the steps of the run so far:
+
+        w ← (1 − lr·λ)w − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
+
+    The same numbers as `torch.optim.AdamW` with its default ε = 1e-8.
+
+    Args:
+        hyper: Settings of the B runs.
+        like: Parameters, shape (B, P); their shape and dtype are taken.
+
+    Example:
+        The first step goes lr along the sign of the gradient, whatever its size:
+
+        >>> w = torch.ones(1, 2, dtype=torch.float64)
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> g = torch.tensor([[3.0, -1e-3]], dtype=torch.float64)
+        >>> AdamW(Hyper(0.9 * one, 0.999 * one, 0 * one), w).step(w, g, 0.1 * one)
+        >>> w
+        tensor([[0.9000, 1.1000]], dtype=torch.float64)
+    """
+
+    def __init__(self, hyper: Hyper, like: Tensor) -> None:
+        self.beta1, self.beta2, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
+        self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
+        self.steps = torch.zeros(len(like), 1, dtype=like.dtype)
+
+    def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Make one step; see `AbstractOptimizer.step`."""
+        self.steps += 1
+        self.first.lerp_(gradient, 1 - self.beta1)
+        self.second.mul_(self.beta2).add_(gradient.square().mul_(1 - self.beta2))
+        size = self.second.sqrt().div_((1 - self.beta2**self.steps).sqrt()).add_(EPSILON)
+        parameters.mul_(1 - lr[:, None] * self.weight_decay)
+        parameters.addcmul_(self.first / size, lr[:, None] / (1 - self.beta1**self.steps), value=-1)
+
+
+OPTIMIZERS: dict[str, Callable[[Hyper, Tensor], AbstractOptimizer]] = {
+    "sgd": SGD,
+    "nesterov": lambda hyper, like: SGD(hyper, like, nesterov=True),
+    "adamw": AdamW,
+}
