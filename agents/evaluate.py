@@ -15,7 +15,7 @@ from lrpilot.envs.process import Process
 from lrpilot.policy import SchedulePolicy
 from lrpilot.signals import Floats
 
-Act = Callable[[NDArray[Any], int], NDArray[Any]]  # observation (21, B) and index of the decision -> actions (B,)
+Act = Callable[[NDArray[Any], int], NDArray[Any]]  # observation (S, B) and index of the decision -> actions (B,)
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,12 @@ def play(act: Act, process: Process) -> Episodes:
     """
     count = process.task.batch_size
     losses, multiples, actions = [np.zeros(count)], [], []
-    exploded = np.zeros(count, dtype=np.bool_)
     observation = process.observation()
     for decision in range(process.config.decisions):
         action = np.asarray(act(observation.T, decision), dtype=np.float64)
         transition = process.step(action)
         observation = transition.observation
-        exploded |= transition.terminated & (decision + 1 < process.config.decisions)
+        exploded = process.exploded
         losses.append(np.where(exploded, 0.0, losses[-1] - transition.reward))
         multiples.append(np.broadcast_to(process.signals.log_multiple, (count,)))
         actions.append(action)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from lrpilot.configs import Recipe
+from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs import families
 from lrpilot.envs.process import Process
 
@@ -52,7 +53,11 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
     if role != "train":
         steps = max(1, recipe.horizon // decisions.decisions)
         decisions = replace(decisions, steps=(steps,), loss_only=float(loss_only))
-    return families.make_process(recipe.env, size, recipe.problems, decisions, data, replicas)
+    problems = recipe.problems
+    if role == "test" and isinstance(recipe, NetRecipe):
+        problems = replace(recipe.problems, architectures=recipe.problems.architectures + recipe.unseen)
+    processes = recipe.ppo.processes if role == "train" else 1
+    return families.make_process(recipe.env, size, problems, decisions, data, replicas, processes)
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:

@@ -34,6 +34,7 @@ from lrpilot.agents.problem_sets import make_process, role_seed
 from lrpilot.agents.run import Run, write_json
 from lrpilot.configs import Recipe
 from lrpilot.configs.recipe import dump
+from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.sb3_env import BatchedVecEnv
 from lrpilot.policy import SchedulePolicy, load_policy
 
@@ -143,7 +144,8 @@ class _Iterations(BaseCallback):
     def _validate(self) -> None:
         recipe, iteration = self.run.recipe, self.iteration
         assert isinstance(self.model, PPO)
-        policy = export(self.model, recipe.env, recipe.decisions, trained=provenance(recipe, iteration))
+        action, trained = FAMILIES[recipe.env].action, provenance(recipe, iteration)
+        policy = export(self.model, recipe.env, action, recipe.decisions, trained=trained)
         episodes = evaluate(act_by(policy), recipe, "validation", recipe.validation.problems)
         score = float(episodes.final.mean())
         if all(score < earlier for _, earlier in self.scores):

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lrpilot.envs.families import Problems
 from lrpilot.envs.process import Decisions
+from lrpilot.envs.tasks.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.linear_problems import LinearProblems
+from lrpilot.envs.tasks.net_problems import NetProblems
 from lrpilot.envs.tasks.nmf_problems import NMFProblems
 
 HERE = Path(__file__).parent
@@ -28,7 +30,11 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """Real data sets by role: names of `lrpilot.envs.data`, or .npy files, for NMF; else of `labelled_data`."""
+    """Real data sets by role, by the names that the family knows them by.
+
+    For NMF those of `lrpilot.envs.data`, or .npy files; for linearised networks those of `labelled_data`; else those
+    of `datasets`.
+    """
 
     train: tuple[str, ...] = Field(description="what training and tuning problems are made of")
     validation: tuple[str, ...] = Field(description="what the problems that select a policy are made of")
@@ -49,6 +55,7 @@ class PPOSettings(_Section):
     iterations: int = Field(ge=1, description="rollouts, each followed by an update")
     parallel: int = Field(ge=1, description="runs side by side in a rollout")
     replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
+    processes: int = Field(1, ge=1, description="processes that compute the runs of a rollout; divides `parallel`")
     minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
     epochs: int = Field(ge=1, description="passes over a rollout")
     learning_rate: float = Field(gt=0, description="Adam's LR at the start; it falls linearly to a tenth")
@@ -61,8 +68,11 @@ class PPOSettings(_Section):
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
-        if self.parallel % self.replicas:
-            raise ValueError(f"replicas must divide parallel, {self.replicas} does not divide {self.parallel}")
+        if self.parallel % (self.replicas * self.processes):
+            raise ValueError(
+                f"replicas × processes must divide parallel, {self.replicas} × {self.processes} does not divide "
+                f"{self.parallel}"
+            )
         return self
 
 
@@ -121,7 +131,27 @@ class LinearRecipe(Recipe):
     problems: LinearProblems
 
 
-RECIPES: dict[str, type[Recipe]] = {"nmf": NMFRecipe, "linear": LinearRecipe}
+class NetRecipe(Recipe):
+    """Networks in training: convolutional ones, networks on text, or all kinds from the losses alone."""
+
+    env: Literal["cnn", "nlp", "universal"] = Field(description="kinds of networks")
+    problems: NetProblems
+    unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
+
+    @model_validator(mode="after")
+    def _unseen(self) -> Self:
+        both = sorted({*self.unseen} & {*self.problems.architectures})
+        if both or not {*self.unseen} <= {*ARCHITECTURES}:
+            allowed = sorted({*ARCHITECTURES} - {*self.problems.architectures})
+            raise ValueError(f"unseen must be names of {', '.join(allowed)}, not {', '.join(self.unseen)}")
+        return self
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "nmf": NMFRecipe,
+    "linear": LinearRecipe,
+    **dict.fromkeys(("cnn", "nlp", "universal"), NetRecipe),
+}
 
 
 def list_recipes() -> list[str]:

@@ -9,9 +9,10 @@ from gymnasium.envs.registration import register, registry
 
 from lrpilot.envs.process import Decisions as Decisions
 from lrpilot.envs.tasks.linear_problems import LinearProblems as LinearProblems
+from lrpilot.envs.tasks.net_problems import NetProblems as NetProblems
 from lrpilot.envs.tasks.nmf_problems import NMFProblems as NMFProblems
 
-for _name in ("NMF", "Linear"):
+for _name in ("NMF", "Linear", "CNN", "NLP"):
     if f"lrpilot/{_name}-v0" not in registry:
         register(
             f"lrpilot/{_name}-v0",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lrpilot.envs.data import load_matrix
+from lrpilot.envs.datasets import load_dataset
 from lrpilot.envs.labelled_data import load_labelled
 from lrpilot.envs.process import Decisions, Process
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.linear import LinearTask
 from lrpilot.envs.tasks.linear_problems import LinearProblems
+from lrpilot.envs.tasks.net import NetTask
+from lrpilot.envs.tasks.net_problems import NetProblems
 from lrpilot.envs.tasks.nmf import NMFTask
 from lrpilot.envs.tasks.nmf_problems import NMFProblems
+from lrpilot.envs.tasks.parallel import ParallelTask
 
-Problems = NMFProblems | LinearProblems
+Problems = NMFProblems | LinearProblems | NetProblems
 
 
 @dataclass(frozen=True)
@@ -25,17 +30,34 @@ class Family:
     Attributes:
         problems: The distribution that problems are drawn from; called without arguments, the default one.
         task: Makes the batched task from the distribution, a batch size, names of data sets and `replicas`.
+        action: What an LR is a multiple of, one of `lrpilot.policy.ACTIONS`.
         load: Reads a data set by name; raises DataError if it can't be had or can't be used.
+        decisions: How an agent acts by default.
     """
 
     problems: Callable[[], Problems]
     task: Callable[[Any, int, Sequence[str], int], AbstractTask]
+    action: str
     load: Callable[[str], object]
+    decisions: Decisions
+
+
+def _networks(problems: Callable[[], NetProblems]) -> Family:
+    """The base LR is a guess, so the agent begins far below it and changes the LR step by step; nothing bounds it."""
+    decisions = Decisions(
+        anchor="linear", log_low=-9.0, log_high=5.0, max_change=1.5, log_start=-5.0, guard="off", penalty=2.0
+    )
+    return Family(problems, NetTask, "multiple_of_base", load_dataset, decisions)
 
 
 FAMILIES = {
-    "nmf": Family(NMFProblems, NMFTask, load_matrix),
-    "linear": Family(LinearProblems, LinearTask, load_labelled),
+    "nmf": Family(NMFProblems, NMFTask, "fraction_of_bound", load_matrix, Decisions()),
+    "linear": Family(LinearProblems, LinearTask, "fraction_of_bound", load_labelled, Decisions()),
+    "cnn": _networks(lambda: NetProblems(data=("digits", "mnist", "mnist1d"), architectures=("cnn", "resnet"))),
+    "nlp": _networks(
+        lambda: NetProblems(data=("docstrings", "manual"), architectures=("byte_cnn", "gru", "transformer"))
+    ),
+    "universal": _networks(NetProblems),
 }
 
 
@@ -46,6 +68,7 @@ def make_process(
     decisions: Decisions | None = None,
     data: Sequence[str] = (),
     replicas: int = 1,
+    processes: int = 1,
 ) -> Process:
     """Return the batched decision process that every shell wraps.
 
@@ -53,9 +76,10 @@ def make_process(
         family: A key of `FAMILIES`.
         batch_size: Runs side by side.
         problems: The distribution of problems; the family's default one if None.
-        decisions: How the agent acts; the default if None.
+        decisions: How the agent acts; the family's default if None.
         data: Names of the data sets that problems are made of; none means the family's own choice.
         replicas: How many successive runs share problem, initialisation and noise.
+        processes: How many processes compute the runs, with this one; each has an equal part.
 
     Returns:
         The process; call `seed` and `reset` first.
@@ -68,5 +92,10 @@ def make_process(
         3
     """
     chosen = FAMILIES[family]
-    task = chosen.task(problems or chosen.problems(), batch_size, data, replicas)
-    return Process(task, decisions or Decisions())
+    make = partial(_make_task, family, problems or chosen.problems(), tuple(data), replicas)
+    task = make(batch_size) if processes == 1 else ParallelTask(make, batch_size, processes)
+    return Process(task, decisions or chosen.decisions)
+
+
+def _make_task(family: str, problems: Problems, data: Sequence[str], replicas: int, batch_size: int) -> AbstractTask:
+    return FAMILIES[family].task(problems, batch_size, data, replicas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -12,6 +13,49 @@ from numpy.typing import NDArray
 from lrpilot.envs.families import Problems, make_process
 from lrpilot.envs.process import Decisions, Process
 from lrpilot.envs.spaces import action_space, observation_space, observation_table
+from lrpilot.signals import SIGNALS
+
+_NETWORKS = """\
+## Description
+A network is trained on real data by mini-batches, with SGD (with or without momentum, or Nesterov's) or AdamW.
+Each episode is a new problem: other data set, subset, noise of the labels, architecture, width, depth,
+normalisation, scale of the initial weights, optimizer, momentum, weight decay, size of the mini-batches, and
+base LR, which is wrong by up to `lr_error` either way. Nothing bounds the LR.
+
+## Action Space
+`Box(-1, 1, (1,), float32)`: with the default `Decisions` it changes the log of the LR's multiple of base LR and
+linear decay by at most 1.5 at each decision. The multiple begins at exp(−5) and stays within exp(−9) and exp(5).
+
+## Observation Space
+`Box`, shape ({signals},), float32. Every entry is dimensionless: it stays the same when the loss or the unit of
+the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
+
+{observations}
+
+The losses are those of the mini-batches, as a training loop sees them; the rewarded loss is never observed.
+
+## Rewards
+Decrease of the log of the loss on held-out samples over the interval. It telescopes: the return is that loss's
+log at the start minus that at the end. An exploded run pays `penalty` (2 nats) more. The samples of the test part
+can't be reached from here.
+
+## Starting State
+A problem drawn from `NetProblems`; the weights are fresh.
+
+## Episode End
+`terminated` after `decisions` decisions (40): the end of the budget is part of the problem and is observed
+through progress. Also `terminated` when the held-out loss is not finite or has grown 10,000-fold. Never
+`truncated`.
+
+## Arguments
+- `problems`: a `NetProblems`, the distribution of problems.
+- `decisions`: a `Decisions`: decisions a run, SGD steps between two, range of the action, penalty.
+- `data`: names of data sets, see `lrpilot.envs.datasets`.
+
+`info` holds `lr` and `base_lr` (per step) and `objective` (the held-out loss).
+
+## Version History
+- v0: first version."""
 
 
 class AbstractScheduleEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -29,7 +73,13 @@ class AbstractScheduleEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def __init_subclass__(cls) -> None:
         """Put the table of observations, which `lrpilot.signals` defines, into the docstring."""
-        cls.__doc__ = (cls.__doc__ or "").replace("{observations}", observation_table())
+        parts = {
+            "{networks}": indent(_NETWORKS, "    ").lstrip(),
+            "{observations}": observation_table(),
+            "{signals}": str(len(SIGNALS)),
+        }
+        for name, text in parts.items():
+            cls.__doc__ = (cls.__doc__ or "").replace(name, text)
 
     def __init__(
         self,
@@ -74,8 +124,8 @@ class NMFEnv(AbstractScheduleEnv):
     is the bound. The share is held for `steps` SGD steps while the bound follows W and H.
 
     ## Observation Space
-    `Box`, shape (21,), float32. Every entry is dimensionless: it stays the same when the data, the loss or the unit
-    of the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
+    `Box`, shape ({signals},), float32. Every entry is dimensionless: it stays the same when the data, the loss or the
+    unit of the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
 
     {observations}
 
@@ -122,8 +172,8 @@ class LinearEnv(AbstractScheduleEnv):
     is the bound. The share is held for `steps` SGD steps.
 
     ## Observation Space
-    `Box`, shape (21,), float32. Every entry is dimensionless: it stays the same when the data, the loss or the unit
-    of the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
+    `Box`, shape ({signals},), float32. Every entry is dimensionless: it stays the same when the data, the loss or the
+    unit of the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
 
     {observations}
 
@@ -155,6 +205,25 @@ class LinearEnv(AbstractScheduleEnv):
     family = "linear"
 
 
+class CNNEnv(AbstractScheduleEnv):
+    """Choose the learning rate of training a small convolutional network, from a base LR that may be far off.
+
+    {networks}
+    """
+
+    family = "cnn"
+
+
+class NLPEnv(AbstractScheduleEnv):
+    """Choose the learning rate of training a small network on text, from a base LR that may be far off.
+
+    {networks}
+    """
+
+    family = "nlp"
+
+
 def process_info(process: Process) -> dict[str, NDArray[np.float64]]:
     """Return what the shells put into `info`, each of shape (B,)."""
-    return {"lr": process.lr, "bound": process.reference, "objective": process.task.objective()}
+    task = process.task
+    return {"lr": process.lr, task.reference_name: process.reference, "objective": task.objective()}

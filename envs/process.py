@@ -12,9 +12,10 @@ from lrpilot.anchor import ANCHORS, Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.signals import RANGE, Floats, Signals
-from lrpilot.travel import Travel
+from lrpilot.travel import UNKNOWN, Cosines, Travel
 
 EXPLODED = 1e4  # a run whose objective grew by this factor is over
+LARGEST_LOSS = 1e30  # what a loss that is not finite counts as
 FLOOR = 1e-12  # objectives below this share of the start count as solved
 
 
@@ -26,8 +27,10 @@ class Decisions:
         decisions: Decisions in a run.
         steps: SGD steps between two decisions; one value is drawn for each round of episodes.
         anchor: Base schedule that actions are multiples of; see `lrpilot.anchor`.
-        log_low: Log of LR over reference and anchor for the action -1.
-        log_high: The same for the action 1. With the strict guard no LR over the reference has an effect.
+        log_low: Smallest log of LR over reference and anchor; the one of action −1.
+        log_high: Largest; the one of action 1. With the strict guard no LR over the reference has an effect.
+        max_change: If given, an action changes that log, by at most so much (action 1), instead of setting it.
+        log_start: Where it then begins.
         guard: See `Limits`.
         penalty: Subtracted from the reward when a run explodes, in nats.
         loss_only: Share of runs in which gradients can't be read, so that the policy learns to do without.
@@ -38,6 +41,8 @@ class Decisions:
     anchor: Anchor = "constant"
     log_low: float = -5.0
     log_high: float = 0.0
+    max_change: float | None = None
+    log_start: float = 0.0
     guard: Guard = "strict"
     penalty: float = 5.0
     loss_only: float = 0.0
@@ -51,18 +56,33 @@ class Decisions:
             raise ValueError(f"anchor must be one of {', '.join(ANCHORS)}, not {self.anchor!r}")
         if not -20 <= self.log_low < self.log_high <= 20:
             raise ValueError(f"-20 <= log_low < log_high <= 20 must hold, not {self.log_low} and {self.log_high}")
+        if self.max_change is not None and not (
+            self.max_change > 0 and self.log_low <= self.log_start <= self.log_high
+        ):
+            raise ValueError(
+                f"max_change must be positive, and log_start between log_low and log_high, not {self.max_change} and "
+                f"{self.log_start}"
+            )
         if not (self.penalty >= 0 and 0 <= self.loss_only <= 1):
             raise ValueError(f"penalty must be >= 0 and loss_only in 0..1, not {self.penalty} and {self.loss_only}")
 
-    def log_multiple(self, action: Floats) -> Floats:
-        """Map actions in [-1, 1] to the log of LR over its reference and anchor; any shape."""
-        share = (np.clip(action, -1.0, 1.0) + 1) / 2
-        multiple: Floats = self.log_low + share * (self.log_high - self.log_low)
-        return multiple
+    def log_multiple(self, action: Floats, current: Floats) -> Floats:
+        """Map actions in [-1, 1] to the log of LR over its reference and anchor; any shape.
+
+        Args:
+            action: Clipped to [-1, 1].
+            current: The log until now; at first `log_start`.
+        """
+        action = np.clip(action, -1.0, 1.0)
+        if self.max_change is not None:
+            changed: Floats = np.clip(current + action * self.max_change, self.log_low, self.log_high)
+            return changed
+        level: Floats = self.log_low + (action + 1) / 2 * (self.log_high - self.log_low)
+        return level
 
 
 class Transition(NamedTuple):
-    """What follows a decision: observation (B, 21), reward (B,) and end of the run (B,)."""
+    """What follows a decision: observation (B, S), reward (B,) and end of the run (B,)."""
 
     observation: NDArray[np.float32]
     reward: Floats
@@ -88,6 +108,8 @@ class Process:
         self.signals = Signals()
         self.travel = Travel()
         self.decision = np.zeros(task.batch_size, dtype=np.int64)
+        self.exploded = np.zeros(task.batch_size, dtype=np.bool_)
+        self._log_multiple: Floats = np.full(task.batch_size, decisions.log_start)
         self.steps = decisions.steps[0]
         self.lr: Floats = np.zeros(task.batch_size)
         self.reference: Floats = np.ones(task.batch_size)
@@ -107,7 +129,7 @@ class Process:
             slots: Shape (B,), true where a new run begins.
 
         Returns:
-            The observation of all runs, shape (B, 21).
+            The observation of all runs, shape (B, S).
         """
         if slots is None or slots.all():
             slots = np.ones(self.task.batch_size, dtype=np.bool_)
@@ -115,8 +137,11 @@ class Process:
         self.task.reset(self._rng, slots)
         self.reference = self.task.reference()
         self.signals.restart(slots)
-        self.travel.start(self.task.weights(), slots)
+        if self.config.loss_only < 1:
+            self.travel.start(self.task.weights(), slots)
         self.decision[slots] = 0
+        self.exploded[slots] = False
+        self._log_multiple[slots] = self.config.log_start
         self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
         objective = self.task.objective()
         self._initial = np.where(slots, objective, self._initial)
@@ -130,9 +155,10 @@ class Process:
             action: Shape (B,), in [-1, 1].
 
         Returns:
-            What follows; ended runs stay as they are until `reset`.
+            What follows; a run that exploded gets no further reward until `reset`.
         """
-        multiple = np.exp(self.config.log_multiple(action))
+        self._log_multiple = self.config.log_multiple(action, self._log_multiple)
+        multiple = np.exp(self._log_multiple)
         held = self.reference
         log_multiple: Floats = np.zeros(self.task.batch_size)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -140,13 +166,20 @@ class Process:
                 reference = held if self.config.guard == "off" else self.reference
                 progress = (self.decision + step / self.steps) / self.config.decisions
                 anchored = multiple * anchor_multiple(self.config.anchor, progress)
-                self.signals.observe(self.advance(anchored * reference))
+                loss = self.advance(anchored * reference)
+                self.signals.observe(np.nan_to_num(loss, nan=LARGEST_LOSS, posinf=LARGEST_LOSS))
                 log_multiple += np.log(self.lr / reference) / self.steps
-            gradient_sq = np.where(self._loss_only, np.nan, self.task.gradient_sq())
-            self.signals.close(log_multiple, self.reference, gradient_sq, self.travel.move(self.task.weights()))
+            self.signals.close(log_multiple, self.reference, *self._read_parameters())
         self.decision += 1
-        reward, exploded = self._judge()
-        return Transition(self.observation(), reward, exploded | (self.decision >= self.config.decisions))
+        reward = self._judge()
+        return Transition(self.observation(), reward, self.exploded | (self.decision >= self.config.decisions))
+
+    def _read_parameters(self) -> tuple[Floats, Cosines]:
+        """What a training loop can read off gradients and weights, unless that is hidden from all runs."""
+        if self.config.loss_only == 1:
+            return np.full(self.task.batch_size, np.nan), UNKNOWN
+        gradient_sq = np.where(self._loss_only, np.nan, self.task.gradient_sq())
+        return gradient_sq, self.travel.move(self.task.weights())
 
     def advance(self, lr: Floats) -> Floats:
         """Make one SGD step with the LR that the limits leave of the wanted one.
@@ -162,18 +195,19 @@ class Process:
         self.reference = self.task.reference()
         return loss
 
-    def _judge(self) -> tuple[Floats, NDArray[np.bool_]]:
-        """Decrease of the log objective, which telescopes over the run; and which runs exploded."""
+    def _judge(self) -> Floats:
+        """Decrease of the log objective, which telescopes over the run, minus the penalty of those that explode now."""
         objective = self.task.objective()
-        exploded = ~(objective < EXPLODED * self._initial)  # also true for NaN
-        kept = np.where(exploded, self._objective, objective)
+        now = ~self.exploded & ~(objective < EXPLODED * self._initial)  # also true for NaN
+        self.exploded |= now
+        kept = np.where(self.exploded, self._objective, objective)
         floor = FLOOR * self._initial
-        reward = np.log(np.maximum(self._objective, floor)) - np.log(np.maximum(kept, floor))
+        reward: Floats = np.log(np.maximum(self._objective, floor)) - np.log(np.maximum(kept, floor))
         self._objective = kept
-        return reward - self.config.penalty * exploded, exploded
+        return reward - self.config.penalty * now
 
     def observation(self) -> NDArray[np.float32]:
-        """Return what the agent sees now, shape (B, 21)."""
+        """Return what the agent sees now, shape (B, S)."""
         with np.errstate(invalid="ignore", over="ignore"):  # an exploded run shows zeros
             vector = self.signals.vector(self.decision / self.config.decisions)
         columns = [np.broadcast_to(entry, self.decision.shape) for entry in vector]

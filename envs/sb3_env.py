@@ -57,6 +57,8 @@ class BatchedVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Return observations, rewards, ends and infos; ended runs have begun anew."""
         observation, reward, done = self.process.step(self._actions[:, 0].astype(np.float64))
+        if self._replicas > 1:  # siblings stay in step: one that exploded waits for the others
+            done = self.process.decision >= self.process.config.decisions
         observation = self._seen(observation)
         self._returns += reward
         self._lengths += 1

@@ -15,7 +15,7 @@ def observation_space(hidden_size: int = 0) -> spaces.Box:
         hidden_size: Further entries, for a critic that sees more than the policy.
 
     Returns:
-        A box of shape (21 + hidden_size,).
+        A box of shape (S + hidden_size,).
     """
     low = np.array([signal.low for signal in SIGNALS] + hidden_size * [-RANGE], dtype=np.float32)
     high = np.array([signal.high for signal in SIGNALS] + hidden_size * [RANGE], dtype=np.float32)

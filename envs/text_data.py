@@ -37,7 +37,7 @@ def ranked(text: str) -> Symbols:
     return np.minimum(rank, SYMBOLS - 1)[position]
 
 
-def next_symbols(name: str, window: int) -> tuple[Symbols, Symbols]:
+def next_symbols(name: str, window: int, share: tuple[float, float] = (0.0, 1.0)) -> tuple[Symbols, Symbols]:
     """Return a frozen text as windows, each with the symbol that comes next at every position.
 
     A piece of window + 1 characters gives one window, so that no two windows share a character.
@@ -45,6 +45,7 @@ def next_symbols(name: str, window: int) -> tuple[Symbols, Symbols]:
     Args:
         name: File name in `frozen`, without `.txt.xz`.
         window: T, symbols in a window.
+        share: Where the piece of the text begins and ends that is wanted, as shares of its length.
 
     Returns:
         Inputs and targets, each of shape (N, T), in the order of the text; targets are the inputs one later.
@@ -55,13 +56,18 @@ def next_symbols(name: str, window: int) -> tuple[Symbols, Symbols]:
         ((27360, 16), True)
     """
     with lzma.open(_FROZEN / f"{name}.txt.xz", "rt", encoding="utf-8", newline="") as file:
-        symbols = ranked(file.read())
+        text = file.read()
+    symbols = ranked(text[slice(*(round(end * len(text)) for end in share))])
     pieces = symbols[: len(symbols) // (window + 1) * (window + 1)].reshape(-1, window + 1)
     return pieces[:, :-1], pieces[:, 1:]
 
 
-def docstrings() -> tuple[Symbols, Symbols]:
+def docstrings(first: int = 0, every: int = 1) -> tuple[Symbols, Symbols]:
     """Return the beginnings of docstrings of Python's standard library, and the package that each comes from.
+
+    Args:
+        first: The first of the twelve packages, in alphabetical order, that is wanted.
+        every: From there on, every how many-th.
 
     Returns:
         Symbols, shape (N, DOCSTRING_LENGTH), with spaces after the end; classes in the alphabetical order of the
@@ -74,6 +80,7 @@ def docstrings() -> tuple[Symbols, Symbols]:
     """
     with gzip.open(_FROZEN / "docstrings.json.gz", "rt", encoding="utf-8") as file:
         by_package: dict[str, list[str]] = json.load(file)
-    texts = [text.ljust(DOCSTRING_LENGTH) for package in sorted(by_package) for text in by_package[package]]
-    counts = [len(by_package[package]) for package in sorted(by_package)]
+    packages = sorted(by_package)[first::every]
+    texts = [text.ljust(DOCSTRING_LENGTH) for package in packages for text in by_package[package]]
+    counts = [len(by_package[package]) for package in packages]
     return ranked("".join(texts)).reshape(-1, DOCSTRING_LENGTH), np.repeat(np.arange(len(counts)), counts)

@@ -82,3 +82,15 @@ class LinearVectorEnv(AbstractScheduleVectorEnv):
     """`LinearEnv` for B runs at once."""
 
     family = "linear"
+
+
+class CNNVectorEnv(AbstractScheduleVectorEnv):
+    """`CNNEnv` for B runs at once."""
+
+    family = "cnn"
+
+
+class NLPVectorEnv(AbstractScheduleVectorEnv):
+    """`NLPEnv` for B runs at once."""
+
+    family = "nlp"

@@ -19,6 +19,7 @@ from lrpilot.agents.problem_sets import make_process
 from lrpilot.agents.run import write_json, write_text
 from lrpilot.agents.train import commit, new_model
 from lrpilot.configs import Recipe
+from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.sb3_env import BatchedVecEnv
 from lrpilot.experiments.baselines import Candidate
 from lrpilot.experiments.stats import Paired, interquartile_mean, paired
@@ -109,19 +110,18 @@ def _run_policies(result: Comparison, policies: Sequence[SchedulePolicy]) -> Non
         evaluate(act_by(policy), recipe, "test", size, loss_only=True).final for policy in policies
     ])
     result.final["control: untrained policy"] = evaluate(untrained(recipe), recipe, "test", size).final[None]
-    replays = [evaluate(replay(episodes), recipe, "test", size).final for episodes in result.episodes]
+    replays = [evaluate(replay(episodes.action.mean(1)), recipe, "test", size).final for episodes in result.episodes]
     result.final["control: replay of the mean schedule"] = np.array(replays)
 
 
 def untrained(recipe: Recipe) -> Act:
     """Return the policy as it was before training."""
     env = BatchedVecEnv(make_process(recipe, "tuning", recipe.ppo.parallel), with_hidden=True)
-    return act_by(export(new_model(recipe, env), "untrained", recipe.decisions))
+    return act_by(export(new_model(recipe, env), "untrained", FAMILIES[recipe.env].action, recipe.decisions))
 
 
-def replay(episodes: Episodes) -> Act:
-    """Return a state-blind policy that plays the mean actions of recorded runs."""
-    mean = episodes.action.mean(1)
+def replay(mean: Floats) -> Act:
+    """Return a state-blind policy that plays the same actions, shape (K,), whatever it sees."""
     return lambda observation, decision: np.full(observation.shape[1], mean[decision])
 
 

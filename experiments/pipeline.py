@@ -12,10 +12,12 @@ from lrpilot.agents.run import Run
 from lrpilot.agents.tensorboard_log import record_hparams
 from lrpilot.agents.train import train
 from lrpilot.configs import Recipe
+from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.families import FAMILIES
 from lrpilot.experiments import figures, table
 from lrpilot.experiments.compare import Comparison, compare, write
 from lrpilot.experiments.evidence import EVIDENCE
+from lrpilot.experiments.network_report import compare_on_networks
 from lrpilot.policy import load_policy
 
 
@@ -31,12 +33,16 @@ def train_agent(run: Run, console: Console) -> None:
     policy = train(run, console)
     trained = policy.card["trained"]
     console.print(f"exported {run.policy}: best on validation, after {trained['iterations']} iterations")
-    result = compare(run.recipe, [policy], console)
-    write(result, run.folder)
-    figures.draw_all(result, run.folder / "figures")
-    table.show(result, console)
-    EVIDENCE[run.recipe.env](result, run.policy, run.folder, console)
-    record_hparams(run.folder / "tensorboard", run.recipe, _scores(result))
+    if isinstance(run.recipe, NetRecipe):
+        scores = compare_on_networks(run.recipe, [policy], run.folder, console)
+    else:
+        result = compare(run.recipe, [policy], console)
+        write(result, run.folder)
+        figures.draw_all(result, run.folder / "figures")
+        table.show(result, console)
+        EVIDENCE[run.recipe.env](result, run.policy, run.folder, console)
+        scores = _scores(result)
+    record_hparams(run.folder / "tensorboard", run.recipe, scores)
     minutes = (time.monotonic() - started) / 60
     console.print(f"done in {minutes:.1f} minutes; everything is in {run.folder}")
 
@@ -54,6 +60,9 @@ def compare_policies(
         console: Where everything is shown.
     """
     policies = [load_policy(name) for name in names]
+    if isinstance(recipe, NetRecipe):
+        compare_on_networks(recipe, policies, folder, console)
+        return
     result = compare(recipe, policies, console)
     table.show(result, console)
     if json_path is None:

@@ -34,10 +34,11 @@ def run_baselines(candidates: Sequence[Candidate], recipe: Recipe, role: Role, s
         as no progress.
     """
     processes = problem_set(recipe, role, size, replicas=len(candidates))
-    return np.concatenate([_run(candidates, process) for process in processes], -1)
+    return np.concatenate([run_side_by_side(candidates, process) for process in processes], -1)
 
 
-def _run(candidates: Sequence[Candidate], process: Process) -> Floats:
+def run_side_by_side(candidates: Sequence[Candidate], process: Process) -> Floats:
+    """Run C schedules on the C replicas of each problem of a process that was just reset; see `run_baselines`."""
     start = process.task.objective()
     steps = process.config.decisions * process.steps
     progress = np.arange(steps) / steps

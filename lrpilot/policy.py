@@ -45,7 +45,8 @@ class SchedulePolicy:
     Attributes:
         card: Provenance and meaning, plain JSON data: `name`, `action` (what the LR is a multiple of), `signals`
             (which it observes, in order), `decisions` (a run), `log_low` and `log_high` (log multiple of
-            the anchor at the actions -1 and 1), optionally `anchor`, and free fields such as `trained` and `results`.
+            the anchor at the actions -1 and 1), optionally `anchor`, and `max_change` with `log_start` where actions
+            change that log instead of setting it; and free fields such as `trained` and `results`.
         layers: (weight, bias) of each layer, shapes (out, in) and (out,); tanh between them.
     """
 
@@ -62,6 +63,7 @@ class SchedulePolicy:
         digest = hashlib.sha256()
         meaning = [self.card[key] for key in ("action", "signals", "decisions", "log_low", "log_high")]
         meaning += [] if self.anchor == "constant" else [self.anchor]
+        meaning += [self.card[key] for key in ("max_change", "log_start") if key in self.card]
         digest.update(json.dumps(meaning).encode())
         for weight, bias in self.layers:
             digest.update(weight.tobytes() + bias.tobytes())
@@ -82,7 +84,7 @@ class SchedulePolicy:
         """Evaluate the network.
 
         Args:
-            observation: `Signals.vector`, shape (21,) or (21, B).
+            observation: `Signals.vector`, shape (S,) or (S, B).
 
         Returns:
             The action in [-1, 1], shape () or (B,).
@@ -95,10 +97,18 @@ class SchedulePolicy:
         action: Float32 = ((weight @ hidden).T + bias).T[0]
         return np.minimum(np.maximum(action, np.float32(-1)), np.float32(1))
 
-    def log_multiple(self, observation: NDArray[Any]) -> float:
-        """Log of the LR over its reference that the policy wants after a (21,) observation."""
-        low, high = self.card["log_low"], self.card["log_high"]
-        return float(low + (float(self.action(observation)) + 1) / 2 * (high - low))
+    def log_multiple(self, observation: NDArray[Any], current: float) -> float:
+        """Log of the LR over its reference and anchor that the policy wants.
+
+        Args:
+            observation: `Signals.vector`, shape (S,).
+            current: That log until now; `log_start` at first. Only policies with a `max_change` depend on it.
+        """
+        low, high, action = self.card["log_low"], self.card["log_high"], float(self.action(observation))
+        max_change = self.card.get("max_change")
+        if max_change is None:
+            return float(low + (action + 1) / 2 * (high - low))
+        return float(min(max(current + action * max_change, low), high))
 
     def schedule(
         self,
@@ -134,6 +144,7 @@ class SchedulePolicy:
             decisions=self.card["decisions"],
             relative_to_bound=self.card["action"] == "fraction_of_bound",
             anchor=self.anchor,
+            log_start=self.card.get("log_start", 0.0),
             bound=bound,
             lr_min=lr_min,
             lr_max=lr_max,
@@ -236,6 +247,9 @@ def _checked_card(metadata: Mapping[str, str], refuse: Callable[[str], NoReturn]
     check("decisions", lambda v: type(v) is int and 1 <= v <= 10_000, "an integer in 1..10000")
     check("log_low", is_log, f"a finite number within ±{MAX_LOG}")
     check("log_high", lambda v: is_log(v) and v > card["log_low"], "a finite number above 'log_low'")
+    if "max_change" in card:
+        check("max_change", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
+        check("log_start", lambda v: is_log(v) and card["log_low"] <= v <= card["log_high"], "within log_low..log_high")
     if "anchor" in card:
         check("anchor", lambda v: v in ANCHORS, f"one of {', '.join(ANCHORS)}")
     names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"

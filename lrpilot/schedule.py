@@ -12,7 +12,7 @@ from lrpilot.signals import Floats, Signals
 from lrpilot.travel import UNKNOWN, Travel, Weights
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
-LogMultiple = Callable[[Floats], float]  # observation (21,) -> log of LR over its reference
+LogMultiple = Callable[[Floats, float], float]  # observation (S,), log of LR over reference and anchor -> the next
 
 
 class Schedule:
@@ -36,6 +36,7 @@ class Schedule:
         decisions: int,
         relative_to_bound: bool,
         anchor: Anchor,
+        log_start: float,
         bound: Bound | None,
         lr_min: float | None,
         lr_max: float | None,
@@ -64,7 +65,7 @@ class Schedule:
         self._back_off = 1.0
         self.skipped = 0  # losses of the whole run that were not finite
         self._refresh_bound()
-        self._multiple = math.exp(self._policy(self.signals.vector(0.0)))
+        self._log_multiple = self._policy(self.signals.vector(0.0), log_start)
         self.lr = self._allowed()
 
     def __call__(self, loss: float, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
@@ -134,13 +135,14 @@ class Schedule:
         if self.signals.count:
             cosines = UNKNOWN if weights is None else self.travel.move(weights)
             self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, cosines)
-            self._multiple = math.exp(self._policy(self.signals.vector(self._calls / self.horizon)))
+            observation = self.signals.vector(self._calls / self.horizon)
+            self._log_multiple = self._policy(observation, self._log_multiple)
         self._log_sum, self._log_count = 0.0, 0
 
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""
         reference = self.reference
-        multiple = self._multiple * float(anchor_multiple(self._anchor, self._calls / self.horizon))
+        multiple = math.exp(self._log_multiple) * float(anchor_multiple(self._anchor, self._calls / self.horizon))
         lr = float(self.limits.clip(multiple * self._back_off * reference, self._bound))
         self._log_sum += math.log(max(lr, 1e-300) / reference)
         self._log_count += 1
@@ -189,5 +191,5 @@ _STATE = (
     "_log_count",
     "_non_finite",
     "_back_off",
-    "_multiple",
+    "_log_multiple",
 )

@@ -25,6 +25,7 @@ Numbers = float | Floats  # one run, or B runs side by side
 TINY = float(np.finfo(np.float64).tiny)
 LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
 FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the three averages of the level
+SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
 MEDIUM = 0.2  # the same in the average of the persistence
 RANGE = 4.0  # observations are clipped to [-4, 4]
 
@@ -51,6 +52,13 @@ SIGNALS = (
     Signal("best", "level minus the best level so far, squashed", "squashed nats", 0.0),
     Signal("trend", "fitted change of the log loss across the last interval, squashed", "squashed nats"),
     Signal("spread", "scatter of the log loss around that fit (standard deviation), squashed", "squashed nats", 0.0),
+    Signal("change_score", "change over its standard error (from the spread), asinh", "asinh of ratio"),
+    Signal("slow_score", "level minus its slow average over its standard error, asinh", "asinh of ratio"),
+    Signal("since_best", "asinh of the intervals since the best level, / 1.5", "asinh of intervals", 0.0),
+    Signal("best_multiple", "log_multiple minus its value at the best level, / 3", "nats / 3"),
+    Signal("steepest", "largest fall of the fast average in one interval so far, squashed", "squashed nats", 0.0),
+    Signal("steepest_multiple", "log_multiple minus its value at that fall, / 3", "nats / 3"),
+    Signal("peak", "highest log_multiple so far minus log_multiple, / 3", "nats / 3", 0.0),
     Signal("log_multiple_change", "log_multiple minus its value one interval earlier", "nats"),
     Signal("reference_change", "log of the reference LR over its first value, / 3", "nats / 3"),
     Signal("gradient", "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3", "nats / 3"),
@@ -98,9 +106,15 @@ class Signals:
     slow: Numbers = 0.0
     slowest: Numbers = 0.0
     best: Numbers = 0.0
+    since_best: Numbers = 0.0  # intervals
+    multiple_at_best: Numbers = 0.0
+    steps: Numbers = 0.0  # in the last closed interval
     trend: Numbers = 0.0
     spread: Numbers = 0.0
     log_multiple: Numbers = 0.0
+    steepest: Numbers = 0.0  # largest fall of the fast average in one interval
+    multiple_at_steepest: Numbers = 0.0
+    highest_multiple: Numbers = 0.0
     log_multiple_change: Numbers = 0.0
     reference_origin: Numbers = 0.0  # log of the first reference LR
     reference: Numbers = 0.0  # log of the newest
@@ -153,10 +167,20 @@ class Signals:
         scatter = self.total_sq / n - mean * mean - slope * slope * (n * n - 1) / 12
         self.change = f.where(started, level - self.level, 0.0)
         self.level = level
-        self.fast = f.where(started, self.fast + FAST * (level - self.fast), level)
+        fall = f.where(started, FAST * (self.fast - level), 0.0)
+        self.fast = f.where(started, self.fast - fall, level)
         self.slow = f.where(started, self.slow + SLOW * (level - self.slow), level)
         self.slowest = f.where(started, self.slowest + SLOWEST * (level - self.slowest), level)
-        self.best = f.where(started, f.minimum(self.best, level), level)
+        improved = (level < self.best) | (self.intervals == 0)
+        self.best = f.where(improved, level, self.best)
+        self.since_best = f.where(improved, 0.0, self.since_best + 1.0)
+        self.multiple_at_best = f.where(improved, log_multiple, self.multiple_at_best)
+        steeper = (fall > self.steepest) | (self.intervals == 0)
+        self.steepest = f.where(steeper, fall, self.steepest)
+        self.multiple_at_steepest = f.where(steeper, log_multiple, self.multiple_at_steepest)
+        higher = (log_multiple > self.highest_multiple) | (self.intervals == 0)
+        self.highest_multiple = f.where(higher, log_multiple, self.highest_multiple)
+        self.steps = self.intervals * 0.0 + n
         self.trend = slope * n
         self.spread = f.sqrt(f.maximum(scatter, 0.0))
         self.log_multiple_change = f.where(started, log_multiple - self.log_multiple, 0.0)
@@ -189,19 +213,25 @@ class Signals:
             progress: Share of the horizon used up, 0..1.
 
         Returns:
-            Shape (21,) for one run, (21, B) for B; clipped to [-4, 4]; never non-finite.
+            Shape (S,) for one run, (S, B) for B, S = len(SIGNALS); clipped to [-4, 4]; never non-finite.
         """
         f = elementary(self.level)
         averages = (self.level - self.fast, self.level - self.slow, self.level - self.slowest)
         logs = (self.change, *averages, self.level - self.best, self.trend, self.spread)
         squashed = [f.asinh(100.0 * log) / 2 for log in logs]
+        error = f.sqrt(self.spread * self.spread / f.maximum(self.steps, 1.0) + SMALLEST_ERROR**2)
+        scores = [f.asinh(difference / error) for difference in (self.change, self.level - self.slow)]
+        steepest = f.asinh(100.0 * f.maximum(self.steepest, 0.0)) / 2
+        multiples = (self.multiple_at_best, self.multiple_at_steepest, self.highest_multiple)
+        at_best, at_steepest, peak = ((self.log_multiple - multiple) / 3 for multiple in multiples)
+        memory = (f.asinh(self.since_best) / 1.5, at_best, steepest, at_steepest, -peak)
         grown = (self.gradient - self.gradient_origin) / 6
         moved = (self.reference - self.reference_origin) / 3
         efficiencies = (self.efficiency, self.mean_efficiency)
         cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
         gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines)]
         first = (progress, self.log_multiple / 3, self.level / 5)
-        entries = (*first, *squashed, self.log_multiple_change, moved, *gradient, self.has_gradient)
+        entries = (*first, *squashed, *scores, *memory, self.log_multiple_change, moved, *gradient, self.has_gradient)
         return np.array([f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in entries], dtype=np.float64)
 
     def restart(self, slots: NDArray[np.bool_]) -> None:

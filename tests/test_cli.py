@@ -46,7 +46,7 @@ def test_tasks_lists_the_environments(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "foo"], "no recipe 'foo': there are linear, nmf"),
+        (["train", "foo"], "no recipe 'foo': there are cnn, linear, nlp, nmf, universal"),
         (["train", ""], "no recipe ''"),
         (["train"], "needs a recipe"),
         (["train", "nmf", "ppo.foo=1"], "unknown key 'ppo.foo'"),

@@ -17,10 +17,12 @@ class AbstractTask(ABC):
     Attributes:
         batch_size: B, the number of runs.
         hidden_size: Entries of `hidden` a run.
+        reference_name: What `reference` returns: "bound" or "base_lr".
     """
 
     batch_size: int
     hidden_size: int
+    reference_name: str = "bound"
 
     @abstractmethod
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from lrpilot.travel import Weights
 class NetTask(AbstractTask):
     """Mini-batch training of networks by cross-entropy, with SGD or AdamW and a base LR that is wrong.
 
-    A full reset draws `problems.groups` groups, each with its own data set, architecture, optimizer and size of
+    Each group of `problems.alike` problems has its own data set, architecture, optimizer and size of
     mini-batch. The runs of a group differ in training samples, noise of the labels, initial weights, momentum, weight
     decay and base LR. The objective is the loss on samples that are never trained on.
 
@@ -28,9 +29,9 @@ class NetTask(AbstractTask):
 
     Args:
         problems: The distribution that problems are drawn from.
-        batch_size: B, how many run side by side; `problems.groups` divides it.
+        batch_size: B, how many run side by side.
         data: Names of data sets; those of the problems if empty.
-        replicas: How many successive runs share everything but the LR, mini-batches too; divides the size of a group.
+        replicas: How many successive runs share everything but the LR, mini-batches too; divides B.
 
     Raises:
         ValueError: B can't be divided so, or no architecture suits one of the data sets.
@@ -38,7 +39,7 @@ class NetTask(AbstractTask):
     Example:
         Two problems in iris, each as two replicas; guessing costs 1.1 nats with three classes:
 
-        >>> problems = NetProblems(groups=1, data=("iris",), architectures=("mlp",), lr_error=(1.0, 1.0))
+        >>> problems = NetProblems(alike=2, data=("iris",), architectures=("mlp",), lr_error=(1.0, 1.0))
         >>> task = NetTask(problems, 4, replicas=2)
         >>> task.reset(np.random.default_rng(0))
         >>> start = task.objective()
@@ -48,12 +49,11 @@ class NetTask(AbstractTask):
     """
 
     hidden_size = 8
+    reference_name = "base_lr"
 
     def __init__(self, problems: NetProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
-        if batch_size % (problems.groups * replicas):
-            raise ValueError(
-                f"batch_size must be a multiple of groups × replicas = {problems.groups} × {replicas}, not {batch_size}"
-            )
+        if batch_size % replicas:
+            raise ValueError(f"batch_size must be a multiple of replicas = {replicas}, not {batch_size}")
         self.problems = problems
         self.batch_size = batch_size
         self.replicas = replicas
@@ -65,18 +65,20 @@ class NetTask(AbstractTask):
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Draw new groups, or new problems for single runs; see `AbstractTask.reset`."""
         if slots is None or slots.all():
-            count = self.batch_size // self.problems.groups // self.replicas
-            structures = [draw_structure(self.problems, self.data, rng) for _ in range(self.problems.groups)]
-            self.groups = [NetGroup(self.problems, entry, count, self.replicas, rng) for entry in structures]
+            count, alike = self.batch_size // self.replicas, self.problems.alike
+            sizes = [min(alike, count - first) for first in range(0, count, alike)]
+            structures = [draw_structure(self.problems, self.data, rng) for _ in sizes]
+            drawn = zip(structures, sizes, strict=True)
+            self.groups = [NetGroup(self.problems, entry, size, self.replicas, rng) for entry, size in drawn]
             return
-        for group, mine in zip(self.groups, np.split(slots, self.problems.groups), strict=True):
+        for group, mine in zip(self.groups, self._parts(slots), strict=True):
             if mine.any():
-                group.restart(torch.from_numpy(mine), rng)
+                group.restart(mine, rng)
 
     def sgd_step(self, lr: Floats) -> Floats:
         """Make one step of each run's optimizer; see `AbstractTask.sgd_step`."""
-        parts = torch.from_numpy(np.asarray(lr, dtype=np.float64)).chunk(self.problems.groups)
-        return self._joined([group.sgd_step(part) for group, part in zip(self.groups, parts, strict=True)])
+        parts = zip(self.groups, self._parts(np.asarray(lr, dtype=np.float64)), strict=True)
+        return self._joined([group.sgd_step(part) for group, part in parts])
 
     def gradient_sq(self) -> Floats:
         """Return ‖g‖² of the last mini-batch, without weight decay, shape (B,)."""
@@ -93,6 +95,15 @@ class NetTask(AbstractTask):
         """Return the base LR, shape (B,), per step: the LR that seems right times an error; constant over a run."""
         return self._joined([group.reference for group in self.groups])
 
+    def mislead(self, error: Floats) -> None:
+        """Set how wrong the base LRs are, until the next reset.
+
+        Args:
+            error: Base LR over the LR that seems right, shape (B,).
+        """
+        for group, part in zip(self.groups, self._parts(np.asarray(error, dtype=np.float64)), strict=True):
+            group.lr_error = part.clone()
+
     def objective(self) -> Floats:
         """Return the loss on held-out samples, shape (B,), in nats a target; infinite where it is not finite."""
         return self._joined([group.objective() for group in self.groups])
@@ -104,6 +115,9 @@ class NetTask(AbstractTask):
     def hidden(self) -> Floats:
         """Return logs of LR error, samples, 1 − momentum, objective over start, batch, P; AdamW, noise; (B, 8)."""
         return self._joined([group.hidden() for group in self.groups])
+
+    def _parts(self, of_runs: NDArray[Any]) -> Sequence[Tensor]:
+        return torch.split(torch.from_numpy(of_runs), [len(group.parameters) for group in self.groups])
 
     @staticmethod
     def _joined(parts: Sequence[Tensor]) -> Floats:

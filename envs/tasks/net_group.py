@@ -35,6 +35,7 @@ class NetGroup:
         parameters: Shape (B, P).
         gradient: Of the last step, without weight decay, shape (B, P).
         right_lr: LR that seems right for the structure, per step, at momentum 0.
+        lr_error: Base LR over the LR that seems right, shape (B,).
         initial: Objective of each run at its start, shape (B,).
     """
 
@@ -51,6 +52,7 @@ class NetGroup:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         self.loader = Loader(self.batch.sizes, self.batch.samples.shape[1], structure.batch, generator)
         self.right_lr = self._measure()
+        self.lr_error = self._repeated(self.batch.lr_error).clone()
         self.parameters = self._repeated(self.batch.start).clone()
         self.gradient = torch.zeros_like(self.parameters)
         self.optimizer = self._optimizer(self.batch, replicas)
@@ -71,6 +73,7 @@ class NetGroup:
                 mine[slots] = new
             self.loader.restart(slots, fresh.sizes)
         again = NetBatch(*(self._repeated(entry)[slots] for entry in self.batch))
+        self.lr_error[slots] = again.lr_error
         self.parameters[slots] = again.start.to(self.parameters.dtype)
         self.gradient[slots] = 0.0
         self.optimizer.insert(slots, self._optimizer(again, 1))
@@ -93,15 +96,15 @@ class NetGroup:
     @property
     def reference(self) -> Tensor:
         """Base LR of each run, shape (B,), per step: right LR × error, × (1 − momentum) for SGD."""
-        reach = 1 if self.structure.optimizer == "adamw" else 1 - self.batch.momentum
-        return self._repeated(self.right_lr * self.batch.lr_error * reach)
+        reach = torch.ones(()) if self.structure.optimizer == "adamw" else 1 - self._repeated(self.batch.momentum)
+        return self.right_lr * self.lr_error * reach
 
     def hidden(self) -> Tensor:
         """Return what a critic may know, see `NetTask.hidden`, shape (B, 8)."""
         problem, structure = self.batch, self.structure
         adaptive, count = float(structure.optimizer == "adamw"), float(self.parameters.shape[1])
-        of_problems = (problem.lr_error, problem.sizes.double(), 1 - problem.momentum)
-        logs = [self._repeated(entry).log() / 3 for entry in of_problems]
+        of_problems = (problem.sizes.double(), 1 - problem.momentum)
+        logs = [entry.log() / 3 for entry in (self.lr_error, *map(self._repeated, of_problems))]
         logs.append((self.objective() / self.initial).log())
         logs += [torch.full_like(logs[0], value).log() / 3 for value in (structure.batch, count)]
         flags = [torch.full_like(logs[0], adaptive), self._repeated(problem.label_noise)]

@@ -32,7 +32,7 @@ class NetProblems:
     """Ranges that problems are drawn from; pairs are inclusive, and drawn log-uniformly where marked so.
 
     Attributes:
-        groups: Networks of different structure that are trained at the same time.
+        alike: Problems in a group, which share the structure of the network and can be computed in one go.
         data: Names of data sets; one is drawn for each group.
         architectures: Names of architectures; one that suits the data is drawn for each group.
         optimizers: Kinds of optimizers; one is drawn for each group.
@@ -48,7 +48,7 @@ class NetProblems:
         no_decay: Probability of no weight decay.
     """
 
-    groups: int = 4
+    alike: int = 4
     data: tuple[str, ...] = ("digits", "mnist", "breast_cancer", "mnist1d", "docstrings", "manual")
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
     optimizers: tuple[str, ...] = ("sgd", "nesterov", "adamw")
@@ -77,8 +77,8 @@ class NetProblems:
                 raise ValueError(f"{name} must be numbers in [0, 1), at least one, not {getattr(self, name)}")
         if not self.batch_sizes or not 1 <= min(self.batch_sizes) <= max(self.batch_sizes) <= self.samples[0]:
             raise ValueError(f"batch_sizes must be in 1..{self.samples[0]} (samples), not {self.batch_sizes}")
-        if not self.data or not (self.groups >= 1 and self.held_out >= 1 and 0 <= self.no_decay <= 1):
-            raise ValueError("data, groups and held_out must be at least one, and no_decay a share in 0..1")
+        if not self.data or not (self.alike >= 1 and self.held_out >= 1 and 0 <= self.no_decay <= 1):
+            raise ValueError("data, alike and held_out must be at least one, and no_decay a share in 0..1")
 
 
 class Structure(NamedTuple):

@@ -40,7 +40,7 @@ def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
     model = model_of(recipe)
     rng = np.random.default_rng(0)
     observation = rng.uniform(-4, 4, (500, len(SIGNALS) + 5)).astype(np.float32)
-    ours = export(model, "nmf", recipe.decisions).action(observation[:, : len(SIGNALS)].T)
+    ours = export(model, "nmf", "fraction_of_bound", recipe.decisions).action(observation[:, : len(SIGNALS)].T)
     theirs, _ = model.predict(observation, deterministic=True)
     np.testing.assert_allclose(ours, theirs[:, 0], atol=1e-6)
 

@@ -43,7 +43,7 @@ def test_mistakes_are_named(override: str, message: str) -> None:
 
 
 def test_files_that_are_no_recipes(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no recipe 'foo': there are linear, nmf"):
+    with pytest.raises(ConfigError, match="no recipe 'foo': there are cnn, linear, nlp, nmf, universal"):
         load_recipe("foo")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(ConfigError, match="must be a mapping"):

@@ -18,7 +18,7 @@ from lrpilot.envs.tasks.net_group import NetGroup
 from lrpilot.envs.tasks.net_problems import NetProblems, draw_batch, draw_structure, part_of
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS
 
-SMALL = NetProblems(groups=1, data=("digits_flat",), architectures=("mlp",), samples=(32, 90), held_out=32)
+SMALL = NetProblems(alike=64, data=("digits_flat",), architectures=("mlp",), samples=(32, 90), held_out=32)
 ONE_EACH = [("digits", "cnn"), ("digits", "patch_transformer"), ("manual", "gru"), ("docstrings", "byte_cnn")]
 
 
@@ -156,7 +156,7 @@ def test_a_new_problem_in_one_slot_has_everything_its_own() -> None:
 
 
 def test_the_same_seed_gives_the_same_runs() -> None:
-    problems = NetProblems(groups=2, data=("digits_flat", "wine"), samples=(32, 90), held_out=32)
+    problems = NetProblems(alike=2, data=("digits_flat", "wine"), samples=(32, 90), held_out=32)
     first, again, other = (task(4, problems, seed=seed) for seed in (3, 3, 4))
     for made in (first, again, other):
         for _ in range(5):
@@ -211,7 +211,7 @@ def test_the_objective_is_measured_only_when_a_run_has_moved(monkeypatch: pytest
 
 
 def test_gradient_and_weights_of_groups_of_different_size() -> None:
-    made = task(6, replace(SMALL, groups=3, data=("wine", "digits_flat", "iris")), seed=2)
+    made = task(6, replace(SMALL, alike=2, data=("wine", "digits_flat", "iris")), seed=2)
     before = [group.parameters.clone() for group in made.groups]
     sizes = [group.parameters.shape[1] for group in made.groups]
     assert len(set(sizes)) > 1
@@ -268,7 +268,7 @@ def test_mini_batches_are_epochs_in_random_order() -> None:
         ({"batch_sizes": (64,)}, r"batch_sizes must be in 1..32"),
         ({"label_noise": (0.5, 1.5)}, "label_noise must be"),
         ({"momentum": (1.0,)}, "momentum must be numbers in"),
-        ({"groups": 0}, "groups and held_out must be at least one"),
+        ({"alike": 0}, "alike and held_out must be at least one"),
     ],
 )
 def test_impossible_ranges_are_refused_by_name(change: dict[str, object], message: str) -> None:
@@ -277,7 +277,7 @@ def test_impossible_ranges_are_refused_by_name(change: dict[str, object], messag
 
 
 def test_impossible_tasks_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"multiple of groups × replicas = 1 × 3, not 4"):
+    with pytest.raises(ValueError, match=r"multiple of replicas = 3, not 4"):
         NetTask(SMALL, 4, replicas=3)
     with pytest.raises(ValueError, match="no architecture of mlp suits manual"):
         NetTask(SMALL, 4, ("manual",))

@@ -55,7 +55,7 @@ def episode(env: Any, seed: int, batched: bool) -> list[Any]:
         ended = bool(np.all(terminated))
         if batched and ended:
             observation = np.stack(info["final_obs"])
-        record += [observation, reward, info["lr"], info["bound"]]
+        record += [observation, reward, *(info[name] for name in ("lr", "bound", "base_lr") if name in info)]
         if ended:
             break
     return record

@@ -1,0 +1,219 @@
+"""What `lrpilot train` and `lrpilot compare` show for networks: a table, a file with every number, and two figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lrpilot.agents.evaluate import act_by
+from lrpilot.agents.run import write_json
+from lrpilot.agents.train import commit
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.experiments.compare import replay, untrained
+from lrpilot.experiments.networks import (
+    BASE_LRS,
+    ERRORS,
+    SCORED,
+    SHAPES,
+    NetworkResults,
+    Runs,
+    compare_networks,
+    run_from_wrong,
+)
+from lrpilot.experiments.stats import Paired, paired
+from lrpilot.policy import SchedulePolicy
+from lrpilot.signals import Floats
+
+AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above it; more than 2 % below it
+LEARNED, UNTRAINED, REPLAY = "learned", "control: untrained policy", "control: replay of the mean schedule"
+REFERENCE = "linear-to-zero"
+COLOURS = {
+    LEARNED: "#c1121f",
+    "linear-to-zero": "#1f77b4",
+    "cosine": "#2ca02c",
+    "WSD": "#ff7f0e",
+    "constant": "#9467bd",
+}
+
+
+def compare_on_networks(
+    recipe: NetRecipe, policies: Sequence[SchedulePolicy], folder: Path, console: Console
+) -> dict[str, float]:
+    """Run the comparison, print it, and write `compare.json` and the figures.
+
+    Args:
+        recipe: The networks and the budget.
+        policies: One or more learned policies; several count as seeds of one method.
+        folder: Where the results go.
+        console: Where everything is shown.
+
+    Returns:
+        The headline figures.
+    """
+    networks = recipe.comparison.test_problems // SCORED
+    acts = {f"{LEARNED} {index}": act_by(policy) for index, policy in enumerate(policies)}
+    acts[UNTRAINED] = untrained(recipe)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task(f"{networks} test networks", total=2 * len(SHAPES) + len(acts) + 1)
+        results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar))
+        mean = results.learned[f"{LEARNED} 0"].action.mean((0, 2))
+        results.learned[REPLAY] = run_from_wrong(replay(mean), recipe, results.right)
+        progress.advance(bar)
+    show(results, console)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "compare.json", as_json(recipe, results))
+    for name, figure in {"lr_error": _lr_error(results), "schedules": _schedules(results)}.items():
+        figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
+    against = _paired(results, results.tuned[REFERENCE])
+    return {"log_loss": float(_learned(results).mean()), "gain_over_tuned_linear": against.mean}
+
+
+def show(results: NetworkResults, console: Console) -> None:
+    """Print what one untuned run costs or gains against each rival, and where wrong base LRs lead.
+
+    Args:
+        results: The runs.
+        console: Where to.
+    """
+    table = Table(
+        title="One run from a base LR wrong by 1/16 to 16, against schedules tuned for each network over "
+        f"{len(BASE_LRS)} base LRs",
+        box=box.SIMPLE,
+    )
+    table.add_column("tuned rival", no_wrap=True)
+    for heading in ("log(test loss / start)", "learned better by [95 %]", "≤ 1 % worse", "> 2 % better"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row(f"[bold]{LEARNED}[/]", f"{_learned(results).mean():+.3f}", "", "", "")
+    table.add_row(
+        "hindsight: best of all for each problem",
+        f"{results.hindsight.mean():+.3f}",
+        *_against(results, results.hindsight),
+    )
+    for family, runs in results.tuned.items():
+        table.add_row(family, f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
+    for name in (UNTRAINED, REPLAY):
+        runs = results.learned[name]
+        table.add_row(name, f"{runs.final.mean():+.3f}", *_against(results, runs.final))
+    console.print(table)
+    errors = Table(
+        title=f"log test loss over that of tuned {REFERENCE}, by base LR over the right one "
+        "(runs that ended tenfold worse than they began)",
+        box=box.SIMPLE,
+    )
+    errors.add_column("from wrong base LRs", no_wrap=True)
+    for error in ERRORS:
+        errors.add_column(f"× {error:g}", justify="right")
+    for name, runs in by_error(results).items():
+        excess = (runs.final - results.tuned[REFERENCE].final).mean(1)
+        failed = runs.failed.sum(1)
+        errors.add_row(name, *(f"{e:+.3f}" + (f" ({n})" if n else "") for e, n in zip(excess, failed, strict=True)))
+    console.print(errors)
+    steps = steps_to_cosine(results)
+    median = f"after {steps:.0%} of the run" if np.isfinite(steps) else "never"
+    console.print(f"Tuned cosine's final held-out loss is reached, from the right base LR, {median} (median).")
+
+
+def by_error(results: NetworkResults) -> dict[str, Runs]:
+    """Return all runs from wrong base LRs, by name."""
+    return {**results.learned, **results.misled}
+
+
+def steps_to_cosine(results: NetworkResults) -> float:
+    """Median share of the horizon after which the learned schedule has reached tuned cosine's final held-out loss.
+
+    Runs that never do count as infinite.
+    """
+    target = results.tuned["cosine"].curve[0, -1]
+    curves = np.concatenate([runs.curve[ERRORS.index(1.0)] for runs in _policies(results)], 1)
+    reached = curves <= np.tile(target, curves.shape[1] // len(target))
+    first = np.where(reached.any(0), reached.argmax(0), np.inf) / (len(curves) - 1)
+    return float(np.median(first))
+
+
+def as_json(recipe: NetRecipe, results: NetworkResults) -> dict[str, Any]:
+    """Return everything that a reader needs to believe or repeat the comparison."""
+
+    def runs(record: Runs) -> dict[str, Any]:
+        return {"final": record.final.round(5).tolist(), "failed": record.failed.sum(1).tolist()}
+
+    return {
+        "config": recipe.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "commit": commit(),
+        "errors": ERRORS,
+        "base_lrs": BASE_LRS.tolist(),
+        "verdict": {name: _paired(results, record).as_dict() for name, record in results.tuned.items()},
+        "steps_to_cosine": steps if np.isfinite(steps := steps_to_cosine(results)) else None,
+        "hindsight": results.hindsight.round(5).tolist(),
+        "tuned": {
+            name: runs(record) | {"setting": results.setting[name].tolist()} for name, record in results.tuned.items()
+        },
+        "from_wrong_base_lrs": {name: runs(record) for name, record in by_error(results).items()},
+    }
+
+
+def _policies(results: NetworkResults) -> list[Runs]:
+    return [runs for name, runs in results.learned.items() if name.startswith(LEARNED)]
+
+
+def _learned(results: NetworkResults) -> Floats:
+    """Final log test losses from all wrong base LRs, shape (seeds × errors, P)."""
+    return np.concatenate([runs.final for runs in _policies(results)])
+
+
+def _paired(results: NetworkResults, rival: Runs) -> Paired:
+    return paired(_learned(results), rival.final)
+
+
+def _against(results: NetworkResults, rival: Floats) -> tuple[str, str, str]:
+    learned = _learned(results)
+    gain = paired(learned, rival)
+    excess = learned - (rival if rival.ndim == 1 else rival.mean(0))
+    good, better = (excess <= AS_GOOD).mean(), (excess < BETTER).mean()
+    return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]", f"{good:.0%}", f"{better:.0%}"
+
+
+def _lr_error(results: NetworkResults) -> Figure:
+    """How much a wrong base LR costs, for the learned schedule and for fixed ones."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    rivals = {name: runs for name, runs in results.misled.items() if name in COLOURS}
+    for name, runs in {**rivals, LEARNED: _policies(results)[0]}.items():
+        excess = (runs.final - results.tuned[REFERENCE].final).mean(1)
+        axes.plot(ERRORS, excess, marker="o", color=COLOURS[name], linewidth=2.5 if name == LEARNED else 1, label=name)
+    axes.axhline(0, color="grey", linestyle=":", linewidth=1)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="base LR over the right one", ylabel=f"log test loss over that of tuned {REFERENCE}")
+    axes.set_title("What a wrong base LR costs on unseen networks")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _schedules(results: NetworkResults) -> Figure:
+    """The learned LR over the right one, from each of the wrong base LRs."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    multiple = _policies(results)[0].log_multiple
+    progress = (np.arange(multiple.shape[1]) + 0.5) / multiple.shape[1]
+    for index, (error, log) in enumerate(zip(ERRORS, multiple, strict=True)):
+        low, middle, high = np.exp(np.percentile(log, [25, 50, 75], axis=1)) * error
+        colour = f"C{index}"
+        axes.fill_between(progress, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(progress, middle, color=colour, label=f"base LR × {error:g}")
+    axes.plot(progress, 1 - progress, color="black", linestyle="--", linewidth=1, label=f"tuned {REFERENCE}")
+    axes.set_yscale("log")
+    axes.set(xlabel="share of the horizon", ylabel="LR / right base LR", ylim=(3e-4, 30))
+    axes.set_title("Learned schedules from wrong base LRs: median and middle half of the problems")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

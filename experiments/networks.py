@@ -1,0 +1,242 @@
+"""The comparison on networks: learned schedules from base LRs that are wrong, against schedules tuned for each network.
+
+Every network of the test set brings twice as many problems as are scored; they differ in samples, labels, initial
+weights and mini-batches. On the first half each baseline's base LR is tuned, for this very network. The second half
+is scored, by the loss on samples that neither training nor tuning saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrpilot.agents.evaluate import Act, play
+from lrpilot.agents.problem_sets import Role, make_process, role_seed
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.envs.process import Process
+from lrpilot.envs.tasks.net import NetTask
+from lrpilot.experiments.baselines import Candidate
+from lrpilot.experiments.tuning import run_side_by_side
+from lrpilot.signals import Floats
+
+ERRORS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)  # base LR over the one that linear-to-zero does best with
+SHAPES = {
+    "linear-to-zero": "to 0",
+    "cosine": "to 0",
+    "WSD": "decay 40 %",
+    "step decay": "÷10 at ½, ¾",
+    "exponential": "to 1 %",
+    "constant": "1",
+}
+BASE_LRS = np.geomspace(2.0**-8, 2.0**4, 9)  # in units of the LR that seems right at the start
+SCORED = 4  # problems of each network that are scored; as many are tuned on
+WORST = float(np.log(10.0))  # what a run counts as that ends at ten times its first loss, worse, or nowhere
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Whole runs of C schedules on P problems.
+
+    Attributes:
+        curve: log of the loss on held-out samples over that at the start, at each decision and the end, (C, K + 1, P).
+        final: log of the loss on test samples over that at the start, shape (C, P); at most log 10.
+        failed: Which runs ended tenfold worse than they began, or nowhere, shape (C, P).
+        log_multiple: Mean log of LR over base LR in each interval, shape (C, K, P); of policies only.
+        action: What the policy chose, likewise.
+    """
+
+    curve: Floats
+    final: Floats
+    failed: NDArray[np.bool_]
+    log_multiple: Floats
+    action: Floats
+
+    def map(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Runs:
+        """Return these runs with each attribute changed alike."""
+        return Runs(*map(change, (self.curve, self.final, self.failed, self.log_multiple, self.action)))
+
+    def tuning(self) -> Runs:
+        """Return the first half of each network's problems."""
+        return self.map(partial(_half, which=0))
+
+    def scored(self) -> Runs:
+        """Return the second half of each network's problems."""
+        return self.map(partial(_half, which=1))
+
+    def of_settings(self, setting: NDArray[np.int64]) -> Runs:
+        """Return for each network the runs of one of the C schedules, shapes (1, …, P)."""
+        which, problems = np.repeat(setting, SCORED), np.arange(self.final.shape[-1])
+        return self.map(lambda part: np.moveaxis(part[which, ..., problems], 0, -1)[None])
+
+
+def _half(of_problems: NDArray[Any], which: int) -> NDArray[Any]:
+    *front, problems = of_problems.shape
+    split = of_problems.reshape(*front, problems // (2 * SCORED), 2, SCORED)
+    return split[..., which, :].reshape(*front, problems // 2)
+
+
+def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role) -> Process:
+    """Return the problems of the test networks at their start, each with C replicas.
+
+    Args:
+        recipe: The distribution of problems and how decisions are made.
+        count: Networks.
+        replicas: C.
+        role: "test"; "validation" while something is being chosen.
+
+    Returns:
+        The process: 2 · SCORED problems for each network, C runs for each problem; base LRs are those that seem right.
+    """
+    alike = replace(recipe.problems, alike=2 * SCORED)
+    runs = count * 2 * SCORED * replicas
+    process = make_process(recipe.model_copy(update={"problems": alike}), role, runs, True, replicas)
+    process.seed(role_seed(role, count))
+    process.reset()
+    return mislead(process, np.ones(runs))
+
+
+def mislead(process: Process, error: Floats) -> Process:
+    """Begin with base LRs that are wrong: those that seem right times an error, shape (runs,); returns the process."""
+    assert isinstance(process.task, NetTask)
+    process.task.mislead(error)
+    process.reference = process.task.reference()
+    return process
+
+
+def run_schedules(candidates: Sequence[Candidate], process: Process) -> Runs:
+    """Run schedules that are fixed in advance; base LRs are in units of those of the process.
+
+    Args:
+        candidates: C schedules, one for each replica.
+        process: At its start.
+
+    Returns:
+        The record, without log multiples.
+    """
+    assert isinstance(process.task, NetTask)
+    start = process.task.test_loss()
+    curve = run_side_by_side(candidates, process)
+    nothing: Floats = np.zeros((len(candidates), 0, curve.shape[-1]))
+    return _runs(process.task, start, curve, nothing, nothing)
+
+
+def run_policy(act: Act, process: Process, replicas: int) -> Runs:
+    """Run a policy from the base LRs of the process; the same return as `run_schedules`."""
+    assert isinstance(process.task, NetTask)
+    start = process.task.test_loss()
+    episodes = play(act, process)
+    recorded = (episodes.log_loss, episodes.log_multiple, episodes.action)
+    return _runs(process.task, start, *(part.reshape(len(part), -1, replicas).transpose(2, 0, 1) for part in recorded))
+
+
+def _runs(task: NetTask, start: Floats, curve: Floats, log_multiple: Floats, action: Floats) -> Runs:
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = np.log(task.test_loss() / start).reshape(-1, len(curve)).T
+    failed = ~(ratio < WORST)
+    return Runs(curve, np.where(failed, WORST, ratio), failed, log_multiple, action)
+
+
+@dataclass
+class NetworkResults:
+    """All runs on the test networks; N networks with SCORED problems each, P = N · SCORED scored problems.
+
+    Attributes:
+        tuned: By family, its runs with the base LR tuned for each network, shapes (1, …, P).
+        setting: By family, the index of that base LR for each network, shape (N,).
+        learned: By policy, runs from each of the errors, shapes (len(ERRORS), …, P).
+        misled: By family, runs from base LRs that are wrong by each of the errors.
+        hindsight: Test loss of the best of all schedules for each problem, shape (P,).
+    """
+
+    tuned: dict[str, Runs] = field(default_factory=dict)
+    setting: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    learned: dict[str, Runs] = field(default_factory=dict)
+    misled: dict[str, Runs] = field(default_factory=dict)
+    hindsight: Floats = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def right(self) -> Floats:
+        """Tuned base LR of linear-to-zero for each network, in units of the one that seems right, shape (N,)."""
+        chosen: Floats = BASE_LRS[self.setting["linear-to-zero"]]
+        return chosen
+
+
+def compare_networks(
+    recipe: NetRecipe, acts: dict[str, Act], networks: int, role: Role = "test", tick: Tick = lambda: None
+) -> NetworkResults:
+    """Tune every baseline for every network, then run all from right and wrong base LRs.
+
+    Args:
+        recipe: The distribution of problems, how decisions are made, and how many processes.
+        acts: Policies by name.
+        networks: N.
+        role: Which networks.
+        tick: Called after each of 2 · len(SHAPES) + len(acts) parts.
+
+    Returns:
+        The results.
+    """
+    results = NetworkResults()
+    with ProcessPoolExecutor(recipe.comparison.processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        grids = {}
+        for family, runs in zip(SHAPES, pool.map(partial(_grid, recipe, networks, role), SHAPES), strict=True):
+            grids[family] = runs
+            tick()
+        _choose(results, grids)
+        for family, runs in zip(SHAPES, pool.map(partial(_misled, recipe, results.right, role), SHAPES), strict=True):
+            results.misled[family] = runs.scored()
+            tick()
+    for name, act in acts.items():
+        results.learned[name] = run_from_wrong(act, recipe, results.right, role)
+        tick()
+    return results
+
+
+def run_from_wrong(act: Act, recipe: NetRecipe, right: Floats, role: Role = "test") -> Runs:
+    """Run a policy from each of the wrong base LRs.
+
+    Args:
+        act: The policy.
+        recipe: As for `compare_networks`.
+        right: Tuned base LR of linear-to-zero for each network, in units of the one that seems right, shape (N,).
+        role: Which networks.
+
+    Returns:
+        Its runs on the scored problems, C = len(ERRORS).
+    """
+    return run_policy(act, _wrong_base_lrs(recipe, right, role), len(ERRORS)).scored()
+
+
+def _choose(results: NetworkResults, grids: dict[str, Runs]) -> None:
+    """For each network and family the base LR with the lowest held-out loss on the tuning problems."""
+    for family, runs in grids.items():
+        losses = runs.tuning().curve[:, -1]
+        results.setting[family] = losses.reshape(len(BASE_LRS), -1, SCORED).mean(2).argmin(0)
+        results.tuned[family] = runs.scored().of_settings(results.setting[family])
+    results.hindsight = np.min([runs.scored().final.min(0) for runs in grids.values()], 0)
+
+
+def _grid(recipe: NetRecipe, networks: int, role: Role, family: str) -> Runs:
+    candidates = [Candidate(family, SHAPES[family], "bound", float(lr)) for lr in BASE_LRS]
+    return run_schedules(candidates, unseen_networks(recipe, networks, len(candidates), role))
+
+
+def _misled(recipe: NetRecipe, right: Floats, role: Role, family: str) -> Runs:
+    candidates = [Candidate(family, SHAPES[family], "bound", 1.0)] * len(ERRORS)
+    return run_schedules(candidates, _wrong_base_lrs(recipe, right, role))
+
+
+def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role) -> Process:
+    """Problems with one replica for each error; `right` is by network, shape (N,)."""
+    process = unseen_networks(recipe, len(right), len(ERRORS), role)
+    return mislead(process, np.outer(np.repeat(right, 2 * SCORED), ERRORS).ravel())

@@ -1,0 +1,103 @@
+"""The comparison on networks: what is tuned is not scored, and every schedule meets the same problems."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lrpilot.agents.evaluate import Act
+from lrpilot.configs import load_recipe
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.experiments.baselines import Candidate
+from lrpilot.experiments.network_report import compare_on_networks
+from lrpilot.experiments.networks import (
+    BASE_LRS,
+    ERRORS,
+    SCORED,
+    SHAPES,
+    compare_networks,
+    mislead,
+    run_policy,
+    run_schedules,
+    unseen_networks,
+)
+from lrpilot.policy import SchedulePolicy, load_policy
+
+LEVELS = ["decisions.max_change=null", "decisions.log_low=-1", "decisions.log_high=1", "decisions.log_start=0"]
+SMALL = [
+    "problems.architectures=[mlp]",
+    "unseen=[]",
+    "data.test=[iris]",
+    "data.train=[wine]",
+    "comparison.test_problems=8",
+]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> NetRecipe:
+    loaded = load_recipe("universal", [*LEVELS, *SMALL], smoke=True)
+    assert isinstance(loaded, NetRecipe)
+    return loaded
+
+
+def steady(observation: np.ndarray, _: int) -> np.ndarray:
+    return np.zeros(observation.shape[1])
+
+
+def test_a_policy_that_follows_the_anchor_is_linear_to_zero(recipe: NetRecipe) -> None:
+    errors = np.tile([0.5, 2.0], 2 * 2 * SCORED)
+    linear = [Candidate("linear-to-zero", "to 0", "bound", 1.0)] * 2
+    fixed = run_schedules(linear, mislead(unseen_networks(recipe, 2, 2, "test"), errors))
+    learned = run_policy(steady, mislead(unseen_networks(recipe, 2, 2, "test"), errors), 2)
+    np.testing.assert_allclose(learned.final, fixed.final, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(learned.curve, fixed.curve, rtol=1e-5, atol=1e-6)
+    assert (fixed.final[0] != fixed.final[1]).any()
+    assert learned.log_multiple.shape == (2, recipe.decisions.decisions, 2 * 2 * SCORED)
+
+
+def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecipe) -> None:
+    acts: dict[str, Act] = {"steady": steady}
+    results = compare_networks(recipe, acts, 2)
+    grid = [Candidate("cosine", SHAPES["cosine"], "bound", float(lr)) for lr in BASE_LRS]
+    runs = run_schedules(grid, unseen_networks(recipe, 2, len(grid), "test"))
+    for network in range(2):
+        first = 2 * SCORED * network
+        tuning, scored = slice(first, first + SCORED), slice(first + SCORED, first + 2 * SCORED)
+        best = runs.curve[:, -1, tuning].mean(1).argmin()
+        assert results.setting["cosine"][network] == best
+        mine = slice(SCORED * network, SCORED * (network + 1))
+        np.testing.assert_array_equal(results.tuned["cosine"].final[0, mine], runs.final[best, scored])
+    assert (results.hindsight <= results.tuned["cosine"].final[0]).all()
+    at_right = results.misled["linear-to-zero"].final[ERRORS.index(1.0)]
+    np.testing.assert_allclose(at_right, results.tuned["linear-to-zero"].final[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(results.learned["steady"].final, results.misled["linear-to-zero"].final, atol=1e-4)
+
+
+def test_runs_that_blow_up_count_as_tenfold_worse(recipe: NetRecipe) -> None:
+    wild = [Candidate("constant", "1", "bound", 1e6)]
+    runs = run_schedules(wild, unseen_networks(recipe, 2, 1, "test"))
+    assert runs.failed.any()
+    np.testing.assert_array_equal(runs.final[runs.failed], np.log(10.0))
+
+
+def test_the_report_writes_every_number_and_both_figures(
+    recipe: NetRecipe, tmp_path: Path, policy_maker: Callable[..., SchedulePolicy]
+) -> None:
+    path = tmp_path / "policy.safetensors"
+    policy_maker(action="multiple_of_base", decisions=recipe.decisions.decisions).save(path)
+    console = Console(width=160, record=True)
+    scores = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
+    written = json.loads((tmp_path / "compare.json").read_text())
+    assert set(written["tuned"]) == set(SHAPES)
+    assert np.shape(written["from_wrong_base_lrs"]["learned 0"]["final"]) == (len(ERRORS), 2 * SCORED)
+    assert scores["log_loss"] == pytest.approx(np.mean(written["from_wrong_base_lrs"]["learned 0"]["final"]), abs=1e-4)
+    for figure in ("lr_error", "schedules"):
+        assert (tmp_path / "figures" / f"{figure}.png").stat().st_size > 10_000
+    text = console.export_text()
+    assert "control: replay of the mean schedule" in text
+    assert "≤ 1 % worse" in text
