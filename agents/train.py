@@ -54,7 +54,7 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
     parallel, replicas = recipe.ppo.parallel, recipe.ppo.replicas
-    env = BatchedVecEnv(make_process(recipe, "train", parallel, replicas=replicas), True, replicas)
+    env = BatchedVecEnv(make_process(recipe, "train", parallel, replicas=replicas), True, replicas, recipe.ppo.tail)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)

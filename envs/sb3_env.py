@@ -23,12 +23,17 @@ class BatchedVecEnv(VecEnv):
         replicas: How many successive runs share a problem and its noise. Each is then paid its reward minus the mean
             reward of its siblings: their actions are independent of its own, so the policy gradient keeps its mean,
             and what the problem and its noise contribute cancels.
+        tail: If given, each is paid for g(lead) instead, g(x) = tail · asinh(x / tail), where the lead is its return
+            so far minus the median of its siblings': differences beyond `tail`, in nats, count logarithmically. Else
+            the few problems on which runs blow up make up nearly all of the gradient's variance.
 
     Raises:
         ValueError: `replicas` does not divide the number of runs.
     """
 
-    def __init__(self, process: Process, with_hidden: bool = False, replicas: int = 1) -> None:
+    def __init__(
+        self, process: Process, with_hidden: bool = False, replicas: int = 1, tail: float | None = None
+    ) -> None:
         space = observation_space(process.task.hidden_size if with_hidden else 0)
         super().__init__(process.task.batch_size, space, action_space())
         self.process = process
@@ -36,6 +41,8 @@ class BatchedVecEnv(VecEnv):
             raise ValueError(f"replicas must divide the {self.num_envs} runs, {replicas} does not")
         self._with_hidden = with_hidden
         self._replicas = replicas
+        self._tail = tail
+        self._paid = np.zeros(self.num_envs)  # since the start of the run
         self._actions: NDArray[np.float32] = np.zeros((self.num_envs, 1), dtype=np.float32)
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
@@ -45,6 +52,7 @@ class BatchedVecEnv(VecEnv):
         if self._seeds[0] is not None:
             self.process.seed(self._seeds[0])
         self._reset_seeds()
+        self._returns, self._paid = np.zeros(self.num_envs), np.zeros(self.num_envs)
         return self._seen(self.process.reset())
 
     def _seen(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -62,6 +70,7 @@ class BatchedVecEnv(VecEnv):
         observation = self._seen(observation)
         self._returns += reward
         self._lengths += 1
+        pay = self._relative(reward)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if done.any():
             for b in np.flatnonzero(done):
@@ -71,16 +80,24 @@ class BatchedVecEnv(VecEnv):
                     "episode": {"r": float(self._returns[b]), "l": int(self._lengths[b]), "t": 0.0},
                 }
             self._returns[done] = 0
+            self._paid = np.where(done, 0.0, self._paid)
             self._lengths[done] = 0
             observation = self._seen(self.process.reset(done))
-        return observation, self._relative(reward).astype(np.float32), done, infos
+        return observation, pay.astype(np.float32), done, infos
 
     def _relative(self, reward: Floats) -> Floats:
-        """Reward minus the mean reward of the siblings, shape (B,)."""
+        """What each run is paid, shape (B,): its reward relative to its siblings'."""
         if self._replicas == 1:
             return reward
+        relative: Floats
+        if self._tail is not None:
+            returns = self._returns.reshape(-1, self._replicas)
+            lead = (returns - np.median(returns, 1, keepdims=True)).ravel()
+            due = self._tail * np.arcsinh(lead / self._tail)
+            relative, self._paid = due - self._paid, due
+            return relative
         groups = reward.reshape(-1, self._replicas)
-        relative: Floats = (groups - groups.mean(1, keepdims=True)) * self._replicas / (self._replicas - 1)
+        relative = (groups - groups.mean(1, keepdims=True)) * self._replicas / (self._replicas - 1)
         return relative.ravel()
 
     def close(self) -> None:

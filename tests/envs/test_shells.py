@@ -114,6 +114,22 @@ def test_siblings_share_problem_and_noise_and_their_relative_rewards_cancel() ->
         BatchedVecEnv(make_process("nmf", 4), replicas=3)
 
 
+def test_pay_with_a_tail_sums_up_to_the_squashed_lead_over_the_median_sibling() -> None:
+    env = BatchedVecEnv(make_process("nmf", 6, replicas=3), replicas=3, tail=0.2)
+    env.seed(0)
+    env.reset()
+    paid, infos = np.zeros(6), [{}]
+    for _ in range(40):
+        _, pay, _, infos = env.step(np.array([[-1], [0], [1]] * 2, dtype=np.float32))
+        paid += pay
+    returns = np.array([info["episode"]["r"] for info in infos]).reshape(2, 3)
+    lead = returns - np.median(returns, 1, keepdims=True)
+    assert np.abs(lead).max() > 0.2
+    np.testing.assert_allclose(paid.reshape(2, 3), 0.2 * np.arcsinh(lead / 0.2), atol=1e-5)
+    _, pay, _, _ = env.step(np.zeros((6, 1), dtype=np.float32))
+    assert np.abs(pay).max() < 1e-6  # the next run begins level
+
+
 def blow_ups(decisions: Decisions, episodes: int, log_low: float | None = None) -> float:
     """Share of episodes with a non-finite or exploded objective under random actions."""
     process = make_process("nmf", min(episodes, 250), None, decisions)
