@@ -85,16 +85,16 @@ def show(results: NetworkResults, console: Console) -> None:
         console: Where to.
     """
     table = Table(
-        title="One run from a base LR wrong by 1/16 to 16, against schedules tuned for each network over "
-        f"{len(BASE_LRS)} base LRs",
+        title="log(test loss / first test loss), and gain of one run from a base LR wrong by 1/16 to 16 over schedules "
+        f"tuned for each network over {len(BASE_LRS)} base LRs",
         box=box.SIMPLE,
     )
     table.add_column("tuned rival", no_wrap=True)
-    for heading in ("log(test loss / start)", "learned better by [95 %]", "≤ 1 % worse", "> 2 % better"):
+    for heading in ("mean", "gain [95 %]", "≤ 1 % worse", "> 2 % better"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_row(f"[bold]{LEARNED}[/]", f"{_learned(results).mean():+.3f}", "", "", "")
     table.add_row(
-        "hindsight: best of all for each problem",
+        "hindsight: best for each problem",
         f"{results.hindsight.mean():+.3f}",
         *_against(results, results.hindsight),
     )
