@@ -140,6 +140,16 @@ class NetRecipe(Recipe):
     unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
 
     @model_validator(mode="after")
+    def _halves(self) -> Self:
+        tuning, test = self.comparison.tuning_problems, self.comparison.test_problems
+        if tuning != test or test % 4:
+            raise ValueError(
+                "comparison.tuning_problems and comparison.test_problems must be the same multiple of 4 (each network "
+                f"is tuned on four and scored on four), not {tuning} and {test}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _unseen(self) -> Self:
         both = sorted({*self.unseen} & {*self.problems.architectures})
         if both or not {*self.unseen} <= {*ARCHITECTURES}:

@@ -19,7 +19,6 @@ from lrpilot.agents.train import commit
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.compare import replay, untrained
 from lrpilot.experiments.networks import (
-    BASE_LRS,
     ERRORS,
     SCORED,
     SHAPES,
@@ -86,7 +85,7 @@ def show(results: NetworkResults, console: Console) -> None:
     """
     table = Table(
         title="log(test loss / first test loss), and gain of one run from a base LR wrong by 1/16 to 16 over schedules "
-        f"tuned for each network over {len(BASE_LRS)} base LRs",
+        f"tuned for each network over {len(results.base_lrs)} base LRs",
         box=box.SIMPLE,
     )
     table.add_column("tuned rival", no_wrap=True)
@@ -150,7 +149,7 @@ def as_json(recipe: NetRecipe, results: NetworkResults) -> dict[str, Any]:
         "seed": recipe.seed,
         "commit": commit(),
         "errors": ERRORS,
-        "base_lrs": BASE_LRS.tolist(),
+        "base_lrs": results.base_lrs.tolist(),
         "verdict": {name: _paired(results, record).as_dict() for name, record in results.tuned.items()},
         "steps_to_cosine": steps if np.isfinite(steps := steps_to_cosine(results)) else None,
         "hindsight": results.hindsight.round(5).tolist(),

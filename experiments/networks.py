@@ -36,7 +36,7 @@ SHAPES = {
     "exponential": "to 1 %",
     "constant": "1",
 }
-BASE_LRS = np.geomspace(2.0**-8, 2.0**4, 9)  # in units of the LR that seems right at the start
+LOWEST, HIGHEST = 2.0**-8, 2.0**4  # base LRs that are tried, in units of the LR that seems right at the start
 SCORED = 4  # problems of each network that are scored; as many are tuned on
 WORST = float(np.log(10.0))  # what a run counts as that ends at ten times its first loss, worse, or nowhere
 
@@ -151,6 +151,7 @@ class NetworkResults:
     """All runs on the test networks; N networks with SCORED problems each, P = N · SCORED scored problems.
 
     Attributes:
+        base_lrs: That every family is tuned over, for each network, in units of the LR that seems right at its start.
         tuned: By family, its runs with the base LR tuned for each network, shapes (1, …, P).
         setting: By family, the index of that base LR for each network, shape (N,).
         learned: By policy, runs from each of the errors, shapes (len(ERRORS), …, P).
@@ -158,6 +159,7 @@ class NetworkResults:
         hindsight: Test loss of the best of all schedules for each problem, shape (P,).
     """
 
+    base_lrs: Floats
     tuned: dict[str, Runs] = field(default_factory=dict)
     setting: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     learned: dict[str, Runs] = field(default_factory=dict)
@@ -167,7 +169,7 @@ class NetworkResults:
     @property
     def right(self) -> Floats:
         """Tuned base LR of linear-to-zero for each network, in units of the one that seems right, shape (N,)."""
-        chosen: Floats = BASE_LRS[self.setting["linear-to-zero"]]
+        chosen: Floats = self.base_lrs[self.setting["linear-to-zero"]]
         return chosen
 
 
@@ -186,7 +188,7 @@ def compare_networks(
     Returns:
         The results.
     """
-    results = NetworkResults()
+    results = NetworkResults(base_lrs(recipe))
     with ProcessPoolExecutor(recipe.comparison.processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         grids = {}
         for family, runs in zip(SHAPES, pool.map(partial(_grid, recipe, networks, role), SHAPES), strict=True):
@@ -200,6 +202,11 @@ def compare_networks(
         results.learned[name] = run_from_wrong(act, recipe, results.right, role)
         tick()
     return results
+
+
+def base_lrs(recipe: NetRecipe) -> Floats:
+    """Return the base LRs that every family is tuned over, in units of the LR that seems right, log-spaced."""
+    return np.geomspace(LOWEST, HIGHEST, recipe.comparison.base_lrs)
 
 
 def run_from_wrong(act: Act, recipe: NetRecipe, right: Floats, role: Role = "test") -> Runs:
@@ -221,13 +228,13 @@ def _choose(results: NetworkResults, grids: dict[str, Runs]) -> None:
     """For each network and family the base LR with the lowest held-out loss on the tuning problems."""
     for family, runs in grids.items():
         losses = runs.tuning().curve[:, -1]
-        results.setting[family] = losses.reshape(len(BASE_LRS), -1, SCORED).mean(2).argmin(0)
+        results.setting[family] = losses.reshape(len(results.base_lrs), -1, SCORED).mean(2).argmin(0)
         results.tuned[family] = runs.scored().of_settings(results.setting[family])
     results.hindsight = np.min([runs.scored().final.min(0) for runs in grids.values()], 0)
 
 
 def _grid(recipe: NetRecipe, networks: int, role: Role, family: str) -> Runs:
-    candidates = [Candidate(family, SHAPES[family], "bound", float(lr)) for lr in BASE_LRS]
+    candidates = [Candidate(family, SHAPES[family], "bound", float(lr)) for lr in base_lrs(recipe)]
     return run_schedules(candidates, unseen_networks(recipe, networks, len(candidates), role))
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lrpilot.envs.tasks.pretrained import OUTPUTS, Expansion
+from lrpilot.envs.tasks.ranges import Range, check_ranges, log_uniform
 from lrpilot.signals import Floats
 from lrpilot.theory.linear import minibatch_smoothness
 
-Range = tuple[float, float]
 RANK_TOLERANCE = 1e-9  # eigenvalues below this share of the largest are rounding errors of the kernel
 _ALLOWED: dict[str, Range] = {
     "rows": (4, 512),
@@ -49,11 +49,7 @@ class LinearProblems:
     batch_fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _ALLOWED.items():
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                allowed = f"[low, high] with {least} <= low <= high <= {most}"
-                raise ValueError(f"{name} must be {allowed}, not [{low}, {high}]")
+        check_ranges(self, _ALLOWED)
         if not 1 <= self.networks <= 1000:
             raise ValueError(f"networks must be in 1..1000, not {self.networks}")
         if not 0 <= self.no_decay <= 1:
@@ -113,7 +109,7 @@ def draw(problems: LinearProblems, count: int, rng: np.random.Generator, pool: S
         n = len(member)
         kernel[g, :n, :n], residual[g, :n], example[g, :n] = part, at_start, member
         batch[g] = max(1, round(rng.choice(problems.batch_fractions) * (member[-1] + 1)))
-    weight_decay = _log_uniform(problems.weight_decay, count, rng) * (rng.random(count) >= problems.no_decay)
+    weight_decay = log_uniform(problems.weight_decay, count, rng) * (rng.random(count) >= problems.no_decay)
     return _in_eigenbasis(*map(torch.from_numpy, (kernel, residual, example, batch, weight_decay)))
 
 
@@ -129,7 +125,7 @@ def _fine_tuning(
     position = np.searchsorted(np.sort(chosen), network.labels[samples])
     wrong = rng.random(len(samples)) < rng.uniform(*problems.label_noise)
     position = np.where(wrong, rng.integers(classes, size=len(samples)), position)
-    of_weights, of_outputs = np.sqrt(_log_uniform(problems.scale, 2, rng))
+    of_weights, of_outputs = np.sqrt(log_uniform(problems.scale, 2, rng))
     kernel = network.kernel[samples][:, :classes][:, :, samples][..., :classes].astype(np.float64)
     residual = network.outputs[samples][:, :classes] - np.eye(classes)[position]
     n = len(samples) * classes
@@ -151,8 +147,3 @@ def _in_eigenbasis(
     smoothness = minibatch_smoothness(kernel, example, batch, decay[:, 0])
     at_optimum = residual + (features @ optimum[..., None])[..., 0]
     return LinearBatch(features, at_optimum, optimum, curvature, -optimum, example, decay[:, 0], batch, smoothness)
-
-
-def _log_uniform(bounds: Range, count: int, rng: np.random.Generator) -> Floats:
-    values: Floats = np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
-    return values

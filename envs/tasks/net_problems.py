@@ -16,9 +16,8 @@ from lrpilot.envs.datasets import Dataset, load_dataset, split
 from lrpilot.envs.tasks.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.layers import Network
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS
-from lrpilot.signals import Floats
+from lrpilot.envs.tasks.ranges import Range, check_ranges, log_uniform
 
-Range = tuple[float, float]
 _ALLOWED: dict[str, Range] = {
     "samples": (1, 1_000_000),
     "label_noise": (0.0, 1.0),
@@ -64,11 +63,7 @@ class NetProblems:
     no_decay: float = 0.3
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _ALLOWED.items():
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                allowed = f"[low, high] with {least} <= low <= high <= {most}"
-                raise ValueError(f"{name} must be {allowed}, not [{low}, {high}]")
+        check_ranges(self, _ALLOWED)
         for name, known in (("architectures", ARCHITECTURES), ("optimizers", OPTIMIZERS)):
             if not getattr(self, name) or not set(getattr(self, name)) <= set(known):
                 raise ValueError(f"{name} must be names of {', '.join(known)}, at least one, not {getattr(self, name)}")
@@ -196,8 +191,8 @@ def draw_batch(problems: NetProblems, structure: Structure, count: int, rng: np.
     start = [_fresh_weights(structure.network, rng) for _ in range(count)]
     momentum = rng.choice(problems.beta1 if structure.optimizer == "adamw" else problems.momentum, count)
     beta2 = rng.choice(problems.beta2, count)
-    shrink = _log_uniform(problems.shrink, count, rng) * (rng.random(count) >= problems.no_decay)
-    lr_error = _log_uniform(problems.lr_error, count, rng)
+    shrink = log_uniform(problems.shrink, count, rng) * (rng.random(count) >= problems.no_decay)
+    lr_error = log_uniform(problems.lr_error, count, rng)
     drawn = (samples, sizes, targets, held_out, momentum, beta2, shrink, label_noise, lr_error)
     return NetBatch(torch.stack(start), *(torch.from_numpy(entry) for entry in drawn))
 
@@ -210,8 +205,3 @@ def _fresh_weights(network: Network, rng: np.random.Generator) -> Tensor:
 def _distinct(count: int, of: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """`count` random choices of `size` different numbers below `of`."""
     return np.stack([rng.choice(of, size, replace=False) for _ in range(count)])
-
-
-def _log_uniform(bounds: Range, count: int, rng: np.random.Generator) -> Floats:
-    values: Floats = np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
-    return values

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpilot.envs.tasks.ranges import Range, check_ranges, log_uniform
 from lrpilot.signals import Floats
 
-Range = tuple[float, float]
 _ALLOWED: dict[str, Range] = {
     "rows": (1, 4096),
     "cols": (1, 4096),
@@ -62,11 +62,7 @@ class NMFProblems:
     real: float = 0.25
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _ALLOWED.items():
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                allowed = f"[low, high] with {least} <= low <= high <= {most}"
-                raise ValueError(f"{name} must be {allowed}, not [{low}, {high}]")
+        check_ranges(self, _ALLOWED)
         for name in ("clean_data", "clean_gradient", "real"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a share in 0..1, not {getattr(self, name)}")
@@ -130,11 +126,11 @@ def draw(problems: NMFProblems, count: int, rng: np.random.Generator, real: list
     mask = in_rows[:, :, None] * in_cols[:, None, :]
     entries = mask.sum((1, 2))
     X /= np.sqrt((X**2).sum((1, 2)) / entries)[:, None, None]
-    X *= _log_uniform(problems.scale, count, rng)[:, None, None]
+    X *= log_uniform(problems.scale, count, rng)[:, None, None]
 
     mean = X.sum((1, 2)) / entries
-    size = 2 * np.sqrt(mean * _log_uniform(problems.init_scale, count, rng) / rank)[:, None, None]
-    noise = _log_uniform(problems.gradient_noise, count, rng)
+    size = 2 * np.sqrt(mean * log_uniform(problems.init_scale, count, rng) / rank)[:, None, None]
+    noise = log_uniform(problems.gradient_noise, count, rng)
     noise *= rng.random(count) >= problems.clean_gradient
     fractions = rng.choice(problems.batch_fractions, count)
     return NMFBatch(
@@ -149,11 +145,6 @@ def draw(problems: NMFProblems, count: int, rng: np.random.Generator, real: list
     )
 
 
-def _log_uniform(bounds: Range, count: int, rng: np.random.Generator) -> Floats:
-    values: Floats = np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
-    return values
-
-
 def _synthetic(problems: NMFProblems, W_mask: Floats, H_mask: Floats, rng: np.random.Generator) -> Floats:
     """Sparse non-negative factors with a geometric spectrum, plus clipped Gaussian noise; shape (B, m, n)."""
     count, _, r = W_mask.shape
@@ -163,13 +154,13 @@ def _synthetic(problems: NMFProblems, W_mask: Floats, H_mask: Floats, rng: np.ra
     H = rng.gamma(1.0, size=H_mask.shape) * (rng.random(H_mask.shape) < density) * H_mask
     rank = (W_mask.max(1) > 0).sum(1)
     steps = np.arange(r) / np.maximum(rank - 1, 1)[:, None]
-    components = _log_uniform(problems.condition, count, rng)[:, None] ** -steps
+    components = log_uniform(problems.condition, count, rng)[:, None] ** -steps
     mask = W_mask.max(2)[:, :, None] * H_mask.max(1)[:, None, :]
     low, high = problems.column_spread
     columns = np.exp(rng.uniform(low, high, size=(count, 1, 1)) * rng.standard_normal((count, 1, H_mask.shape[2])))
     clean = ((W * components[:, None, :]) @ H + 1e-3 * mask) * columns
     rms = np.sqrt((clean**2).sum((1, 2)) / mask.sum((1, 2)))
-    noise = _log_uniform(problems.data_noise, count, rng) * (rng.random(count) >= problems.clean_data)
+    noise = log_uniform(problems.data_noise, count, rng) * (rng.random(count) >= problems.clean_data)
     X: Floats = np.maximum(clean + (noise * rms)[:, None, None] * rng.standard_normal(clean.shape), 0.0) * mask
     return X
 

@@ -16,10 +16,10 @@ from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.baselines import Candidate
 from lrpilot.experiments.network_report import compare_on_networks
 from lrpilot.experiments.networks import (
-    BASE_LRS,
     ERRORS,
     SCORED,
     SHAPES,
+    base_lrs,
     compare_networks,
     mislead,
     run_policy,
@@ -63,7 +63,7 @@ def test_a_policy_that_follows_the_anchor_is_linear_to_zero(recipe: NetRecipe) -
 def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecipe) -> None:
     acts: dict[str, Act] = {"steady": steady}
     results = compare_networks(recipe, acts, 2)
-    grid = [Candidate("cosine", SHAPES["cosine"], "bound", float(lr)) for lr in BASE_LRS]
+    grid = [Candidate("cosine", SHAPES["cosine"], "bound", float(lr)) for lr in base_lrs(recipe)]
     runs = run_schedules(grid, unseen_networks(recipe, 2, len(grid), "test"))
     for network in range(2):
         first = 2 * SCORED * network
