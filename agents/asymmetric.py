@@ -7,12 +7,14 @@ Source: Pinto et al., "Asymmetric actor critic for image-based robot learning" (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from lrpilot.signals import SIGNALS
+from lrpilot.signals import SIGNAL_NAMES
 
 
 class SplitExtractor(nn.Module):
@@ -21,11 +23,13 @@ class SplitExtractor(nn.Module):
     Args:
         inputs: Entries of observation and hidden state together.
         widths: Widths of the hidden layers, the same for both.
+        signals: Names of the entries of the observation, in order.
     """
 
-    def __init__(self, inputs: int, widths: list[int]) -> None:
+    def __init__(self, inputs: int, widths: list[int], signals: Sequence[str]) -> None:
         super().__init__()
-        self.policy_net = _tanh_network([len(SIGNALS), *widths])
+        self.signals = tuple(signals)
+        self.policy_net = _tanh_network([len(signals), *widths])
         self.value_net = _tanh_network([inputs, *widths])
         self.latent_dim_pi = self.latent_dim_vf = widths[-1]
 
@@ -35,7 +39,7 @@ class SplitExtractor(nn.Module):
 
     def forward_actor(self, features: Tensor) -> Tensor:
         """Return the actor's latent vector; the hidden state does not enter."""
-        latent: Tensor = self.policy_net(features[..., : len(SIGNALS)])
+        latent: Tensor = self.policy_net(features[..., : len(self.signals)])
         return latent
 
     def forward_critic(self, features: Tensor) -> Tensor:
@@ -45,11 +49,15 @@ class SplitExtractor(nn.Module):
 
 
 class AsymmetricPolicy(ActorCriticPolicy):
-    """SB3's actor-critic policy with a `SplitExtractor`."""
+    """SB3's actor-critic policy with a `SplitExtractor`; `signals` are the names of the entries of the observation."""
+
+    def __init__(self, *arguments: Any, signals: Sequence[str] = SIGNAL_NAMES, **settings: Any) -> None:
+        self.signals = signals  # the parent's constructor builds the extractor
+        super().__init__(*arguments, **settings)
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.net_arch, list)
-        self.mlp_extractor = SplitExtractor(self.features_dim, self.net_arch)  # type: ignore[assignment]
+        self.mlp_extractor = SplitExtractor(self.features_dim, self.net_arch, self.signals)  # type: ignore[assignment]
 
 
 def _tanh_network(sizes: list[int]) -> nn.Sequential:

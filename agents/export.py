@@ -11,13 +11,10 @@ from torch import nn
 from lrpilot.agents.asymmetric import SplitExtractor
 from lrpilot.envs.process import Decisions
 from lrpilot.policy import FORMAT, SchedulePolicy
-from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
 
 
 def export(model: PPO, name: str, action: str, decisions: Decisions, **provenance: Any) -> SchedulePolicy:
     """Take the deterministic policy out of a PPO model.
-
-    An agent that never saw a gradient is exported without the signals that need one, which were 0 all along.
 
     Args:
         model: With an MLP policy and tanh activations.
@@ -37,13 +34,11 @@ def export(model: PPO, name: str, action: str, decisions: Decisions, **provenanc
     for linear in [*hidden, last]:
         weight = linear.weight.detach().cpu().numpy().astype(np.float32).copy()
         layers.append((weight, linear.bias.detach().cpu().numpy().astype(np.float32).copy()))
-    seen = [name not in GRADIENT_SIGNALS or decisions.loss_only < 1 for name in SIGNAL_NAMES]
-    layers[0] = (np.ascontiguousarray(layers[0][0][:, seen]), layers[0][1])
     card = {
         "format": FORMAT,
         "name": name,
         "action": action,
-        "signals": [signal for signal, used in zip(SIGNAL_NAMES, seen, strict=True) if used],
+        "signals": list(actor.signals),
         "decisions": decisions.decisions,
         "anchor": decisions.anchor,
         "log_low": decisions.log_low,

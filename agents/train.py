@@ -54,7 +54,8 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
     parallel, replicas = recipe.ppo.parallel, recipe.ppo.replicas
-    env = BatchedVecEnv(make_process(recipe, "train", parallel, replicas=replicas), True, replicas, recipe.ppo.tail)
+    process = make_process(recipe, "train", parallel, replicas=replicas)
+    env = BatchedVecEnv(process, True, replicas, recipe.ppo.tail, recipe.signals)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)
@@ -88,7 +89,7 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
         gae_lambda=ppo.gae_lambda,
         clip_range=ppo.clip_range,
         ent_coef=ppo.entropy,
-        policy_kwargs={"net_arch": list(ppo.net), "log_std_init": ppo.log_std},
+        policy_kwargs={"net_arch": list(ppo.net), "log_std_init": ppo.log_std, "signals": recipe.signals},
         seed=role_seed("train", recipe.seed),
         device="cpu",
     )

@@ -17,6 +17,7 @@ from lrpilot.envs.tasks.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.linear_problems import LinearProblems
 from lrpilot.envs.tasks.net_problems import NetProblems
 from lrpilot.envs.tasks.nmf_problems import NMFProblems
+from lrpilot.signals import SIGNAL_NAMES
 
 HERE = Path(__file__).parent
 
@@ -111,10 +112,18 @@ class Recipe(_Section):
     horizon: int = Field(ge=1, description="SGD steps of a run in tuning, validation and test")
     problems: Problems
     decisions: Decisions
+    signals: tuple[str, ...] = Field(SIGNAL_NAMES, min_length=1, description="what the agent observes, in order")
     data: Data
     ppo: PPOSettings
     validation: ValidationSettings
     comparison: ComparisonSettings
+
+    @model_validator(mode="after")
+    def _signals(self) -> Self:
+        unknown = [name for name in self.signals if name not in SIGNAL_NAMES]
+        if unknown or len({*self.signals}) < len(self.signals):
+            raise ValueError(f"signals must be different names of {', '.join(SIGNAL_NAMES)}, not {self.signals}")
+        return self
 
 
 class NMFRecipe(Recipe):

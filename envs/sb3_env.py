@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from lrpilot.envs.process import Process
 from lrpilot.envs.spaces import action_space, observation_space
-from lrpilot.signals import Floats
+from lrpilot.signals import SIGNAL_NAMES, Floats
 
 
 class BatchedVecEnv(VecEnv):
@@ -26,20 +27,27 @@ class BatchedVecEnv(VecEnv):
         tail: If given, each is paid for g(lead) instead, g(x) = tail · asinh(x / tail), where the lead is its return
             so far minus the median of its siblings': differences beyond `tail`, in nats, count logarithmically. Else
             the few problems on which runs blow up make up nearly all of the gradient's variance.
+        signals: Names of the signals that are observed; all if not given.
 
     Raises:
         ValueError: `replicas` does not divide the number of runs.
     """
 
     def __init__(
-        self, process: Process, with_hidden: bool = False, replicas: int = 1, tail: float | None = None
+        self,
+        process: Process,
+        with_hidden: bool = False,
+        replicas: int = 1,
+        tail: float | None = None,
+        signals: Sequence[str] = SIGNAL_NAMES,
     ) -> None:
-        space = observation_space(process.task.hidden_size if with_hidden else 0)
+        space = observation_space(process.task.hidden_size if with_hidden else 0, signals)
         super().__init__(process.task.batch_size, space, action_space())
         self.process = process
         if self.num_envs % replicas:
             raise ValueError(f"replicas must divide the {self.num_envs} runs, {replicas} does not")
         self._with_hidden = with_hidden
+        self._columns = [SIGNAL_NAMES.index(name) for name in signals]
         self._replicas = replicas
         self._tail = tail
         self._paid = np.zeros(self.num_envs)  # since the start of the run
@@ -56,7 +64,8 @@ class BatchedVecEnv(VecEnv):
         return self._seen(self.process.reset())
 
     def _seen(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.hstack([observation, self.process.hidden()]) if self._with_hidden else observation
+        seen = observation[:, self._columns]
+        return np.hstack([seen, self.process.hidden()]) if self._with_hidden else seen
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
         """Take in the actions, shape (B, 1)."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from gymnasium import spaces
 
-from lrpilot.signals import RANGE, SIGNALS
+from lrpilot.signals import RANGE, SIGNAL_NAMES, SIGNALS
 
 
-def observation_space(hidden_size: int = 0) -> spaces.Box:
+def observation_space(hidden_size: int = 0, signals: Sequence[str] = SIGNAL_NAMES) -> spaces.Box:
     """Return the space of `Signals.vector`, dimensionless.
 
     Args:
         hidden_size: Further entries, for a critic that sees more than the policy.
+        signals: Names of the entries that are observed, S of them; all if not given.
 
     Returns:
         A box of shape (S + hidden_size,).
     """
-    low = np.array([signal.low for signal in SIGNALS] + hidden_size * [-RANGE], dtype=np.float32)
-    high = np.array([signal.high for signal in SIGNALS] + hidden_size * [RANGE], dtype=np.float32)
+    seen = [SIGNALS[SIGNAL_NAMES.index(name)] for name in signals]
+    low = np.array([signal.low for signal in seen] + hidden_size * [-RANGE], dtype=np.float32)
+    high = np.array([signal.high for signal in seen] + hidden_size * [RANGE], dtype=np.float32)
     return spaces.Box(low, high, dtype=np.float32)
 
 

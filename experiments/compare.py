@@ -116,7 +116,7 @@ def _run_policies(result: Comparison, policies: Sequence[SchedulePolicy]) -> Non
 
 def untrained(recipe: Recipe) -> Act:
     """Return the policy as it was before training."""
-    env = BatchedVecEnv(make_process(recipe, "tuning", recipe.ppo.parallel), with_hidden=True)
+    env = BatchedVecEnv(make_process(recipe, "tuning", recipe.ppo.parallel), True, signals=recipe.signals)
     return act_by(export(new_model(recipe, env), "untrained", FAMILIES[recipe.env].action, recipe.decisions))
 
 

@@ -20,7 +20,7 @@ from lrpilot.agents.run import Run
 from lrpilot.agents.train import new_model, train
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.envs.sb3_env import BatchedVecEnv
-from lrpilot.signals import SIGNALS
+from lrpilot.signals import SIGNAL_NAMES
 
 SMALL = ["ppo.iterations=4", "ppo.parallel=16", "ppo.replicas=4", "validation.problems=16", "validation.every=2"]
 SMALL += ["decisions.decisions=10", "horizon=20", "decisions.steps=[2]"]
@@ -33,22 +33,26 @@ def recipe() -> Recipe:
 
 
 def model_of(recipe: Recipe) -> PPO:
-    return new_model(recipe, BatchedVecEnv(make_process(recipe, "train", 4), with_hidden=True))
+    return new_model(recipe, BatchedVecEnv(make_process(recipe, "train", 4), with_hidden=True, signals=recipe.signals))
 
 
 def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
     model = model_of(recipe)
     rng = np.random.default_rng(0)
-    observation = rng.uniform(-4, 4, (500, len(SIGNALS) + 5)).astype(np.float32)
-    ours = export(model, "nmf", "fraction_of_bound", recipe.decisions).action(observation[:, : len(SIGNALS)].T)
-    theirs, _ = model.predict(observation, deterministic=True)
+    observation = rng.uniform(-4, 4, (500, len(SIGNAL_NAMES))).astype(np.float32)
+    policy = export(model, "nmf", "fraction_of_bound", recipe.decisions)
+    assert policy.card["signals"] == list(recipe.signals)
+    ours = policy.action(observation.T)  # it picks its signals out of all
+    picked = observation[:, [SIGNAL_NAMES.index(name) for name in recipe.signals]]
+    hidden = rng.uniform(-4, 4, (500, 5)).astype(np.float32)
+    theirs, _ = model.predict(np.hstack([picked, hidden]), deterministic=True)
     np.testing.assert_allclose(ours, theirs[:, 0], atol=1e-6)
 
 
 def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
     model = model_of(recipe)
-    observation = np.zeros((2, len(SIGNALS) + 5), dtype=np.float32)
-    observation[1, len(SIGNALS) :] = 3.0
+    observation = np.zeros((2, len(recipe.signals) + 5), dtype=np.float32)
+    observation[1, len(recipe.signals) :] = 3.0
     actions, _ = model.predict(observation, deterministic=True)
     assert actions[0] == actions[1]
 

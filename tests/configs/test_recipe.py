@@ -63,3 +63,17 @@ def test_every_setting_says_what_it_is() -> None:
         for name, field in getattr(section, "model_fields", {}).items():
             inner = hasattr(field.annotation, "model_fields") or hasattr(field.annotation, "__dataclass_fields__")
             assert inner or field.description, name
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("signals=[level, nope]", "signals must be different names of progress"),
+        ("signals=[level, level]", "signals must be different names of progress"),
+        ("comparison.tuning_problems=12", "must be the same multiple of 4"),
+        ("unseen=[cnn]", "unseen must be names of"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("universal", [override])
