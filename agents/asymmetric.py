@@ -8,9 +8,11 @@ Source: Pinto et al., "Asymmetric actor critic for image-based robot learning" (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
+import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
@@ -49,11 +51,45 @@ class SplitExtractor(nn.Module):
 
 
 class AsymmetricPolicy(ActorCriticPolicy):
-    """SB3's actor-critic policy with a `SplitExtractor`; `signals` are the names of the entries of the observation."""
+    """SB3's actor-critic policy with a `SplitExtractor`, and a running average of its actor: what is exported.
 
-    def __init__(self, *arguments: Any, signals: Sequence[str] = SIGNAL_NAMES, **settings: Any) -> None:
+    PPO's steps are mostly noise once a policy is good; their average over some iterations is better than the last.
+    The average is a part of the state, so checkpoints hold it.
+
+    Args:
+        *arguments: Of SB3's policy.
+        signals: Names of the entries of the observation.
+        averaging: Weight of the old average at each iteration; 0 for no averaging.
+        **settings: Of SB3's policy.
+    """
+
+    averaged_until: Tensor
+
+    def __init__(
+        self, *arguments: Any, signals: Sequence[str] = SIGNAL_NAMES, averaging: float = 0.0, **settings: Any
+    ) -> None:
         self.signals = signals  # the parent's constructor builds the extractor
         super().__init__(*arguments, **settings)
+        self.averaging = averaging
+        self.averaged_actor = deepcopy(self._actor()).requires_grad_(False)  # after the optimizer was made
+        self.register_buffer("averaged_until", torch.tensor(-1))
+
+    def _actor(self) -> nn.Sequential:
+        return nn.Sequential(*self.mlp_extractor.policy_net, self.action_net)
+
+    @torch.no_grad()
+    def average(self, iteration: int) -> None:
+        """Take the actor as it is now into the average; a second call for the same iteration changes nothing.
+
+        Args:
+            iteration: Its number; the first ones count alike.
+        """
+        if iteration <= int(self.averaged_until):
+            return
+        self.averaged_until.fill_(iteration)
+        share = max(1 - self.averaging, 1 / (iteration + 1))
+        for mean, now in zip(self.averaged_actor.parameters(), self._actor().parameters(), strict=True):
+            mean.lerp_(now, share)
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.net_arch, list)

@@ -8,37 +8,36 @@ import numpy as np
 from stable_baselines3 import PPO
 from torch import nn
 
-from lrpilot.agents.asymmetric import SplitExtractor
+from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.envs.process import Decisions
 from lrpilot.policy import FORMAT, SchedulePolicy
 
 
 def export(model: PPO, name: str, action: str, decisions: Decisions, **provenance: Any) -> SchedulePolicy:
-    """Take the deterministic policy out of a PPO model.
+    """Take the deterministic policy out of a PPO model: the running average of its actor.
 
     Args:
-        model: With an MLP policy and tanh activations.
+        model: With an `AsymmetricPolicy`.
         name: Name on the card.
         action: What the LR is a multiple of, one of `lrpilot.policy.ACTIONS`.
         decisions: How the agent acted in training.
         **provenance: Further entries of the card, plain JSON data.
 
     Returns:
-        The policy: same actions as `model.predict(…, deterministic=True)`, to rounding.
+        The policy: without averaging, the same actions as `model.predict(…, deterministic=True)`, to rounding.
     """
-    actor, last = model.policy.mlp_extractor, model.policy.action_net
-    assert isinstance(actor, SplitExtractor)
-    assert isinstance(last, nn.Linear)
-    hidden = [layer for layer in actor.policy_net if isinstance(layer, nn.Linear)]
+    policy = model.policy
+    assert isinstance(policy, AsymmetricPolicy)
     layers = []
-    for linear in [*hidden, last]:
-        weight = linear.weight.detach().cpu().numpy().astype(np.float32).copy()
-        layers.append((weight, linear.bias.detach().cpu().numpy().astype(np.float32).copy()))
+    for linear in policy.averaged_actor:
+        if isinstance(linear, nn.Linear):
+            weight = linear.weight.cpu().numpy().astype(np.float32).copy()
+            layers.append((weight, linear.bias.cpu().numpy().astype(np.float32).copy()))
     card = {
         "format": FORMAT,
         "name": name,
         "action": action,
-        "signals": list(actor.signals),
+        "signals": list(policy.signals),
         "decisions": decisions.decisions,
         "anchor": decisions.anchor,
         "log_low": decisions.log_low,

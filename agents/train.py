@@ -89,12 +89,19 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
         gae_lambda=ppo.gae_lambda,
         clip_range=ppo.clip_range,
         ent_coef=ppo.entropy,
-        policy_kwargs={"net_arch": list(ppo.net), "log_std_init": ppo.log_std, "signals": recipe.signals},
+        policy_kwargs={
+            "net_arch": list(ppo.net),
+            "log_std_init": ppo.log_std,
+            "signals": recipe.signals,
+            "averaging": ppo.averaging,
+        },
         seed=role_seed("train", recipe.seed),
         device="cpu",
     )
     with torch.no_grad():
         nn.init.constant_(model.policy.get_parameter("action_net.bias"), ppo.first_action)
+    assert isinstance(model.policy, AsymmetricPolicy)
+    model.policy.average(0)
     return model
 
 
@@ -122,6 +129,7 @@ class _Iterations(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         iteration = self.iteration
+        self._average()
         if iteration % self.run.recipe.validation.every == 0:
             self._validate()
         temporary = self.run.checkpoint.with_suffix(".tmp.zip")
@@ -137,10 +145,15 @@ class _Iterations(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        self._average()
         self._validate()
         self.model.save(self.run.checkpoint)
         self.model.logger.dump(self.num_timesteps)
         self.progress.update(self.bar, completed=self.iteration)
+
+    def _average(self) -> None:
+        assert isinstance(self.model.policy, AsymmetricPolicy)
+        self.model.policy.average(self.iteration)
 
     def _validate(self) -> None:
         recipe, iteration = self.run.recipe, self.iteration

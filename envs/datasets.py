@@ -3,54 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from lrpilot.envs import random_data
 from lrpilot.envs.data import DataError
+from lrpilot.envs.dataset import Dataset
 from lrpilot.envs.labelled_data import IMAGES, load_labelled
-from lrpilot.envs.text_data import SYMBOLS, docstrings, next_symbols
+from lrpilot.envs.text_data import SYMBOLS, Symbols, docstrings, next_symbols
+from lrpilot.envs.views import view
 from lrpilot.signals import Floats
 
-KINDS = ("vector", "image", "signal", "text classification", "language model")
-PARTS = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}  # shares of the samples, from and to
-BLOCK = 32  # windows of a text that stay in one part, so that few neighbours are in different parts
 PATCH = 12  # height and width of the pieces that photographs are cut into
-_SPLIT_SEED = 20240
-
-
-class Dataset(NamedTuple):
-    """Samples and what is to be predicted for them.
-
-    Attributes:
-        inputs: Float32 of mean 0 and standard deviation 1, shape (N, features), (N, channels, length) or
-            (N, channels, height, width); or int64 symbols, shape (N, T).
-        targets: Int64: classes, shape (N,), or the next symbols of a language model, shape (N, T).
-        classes: Number of classes or of symbols.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    classes: int
-
-    @property
-    def kind(self) -> str:
-        """One of `KINDS`: what an architecture must suit."""
-        if self.targets.ndim == 2:
-            return "language model"
-        if not self.inputs.is_floating_point():
-            return "text classification"
-        return {2: "vector", 3: "signal", 4: "image"}[self.inputs.ndim]
 
 
 def load_dataset(name: str) -> Dataset:
     """Return a data set by name; loaded once, and shared: don't write into its tensors.
 
     Args:
-        name: One of `list_datasets()`.
+        name: One of `list_datasets()`. With a number behind it, as in `digits~7`, that view of it (`views.view`), or
+            that one of the data sets that are made up (`random_data`).
 
     Returns:
         All its samples.
@@ -63,45 +37,21 @@ def load_dataset(name: str) -> Dataset:
         >>> tuple(data.inputs.shape), data.classes, data.kind
         ((1797, 1, 8, 8), 10, 'image')
     """
-    if name not in _DATASETS:
+    stem, tilde, number = name.partition("~")
+    if stem not in list_datasets() or (tilde and not number.isdecimal()):
         raise DataError(f"no data set {name!r}: there are {', '.join(list_datasets())}")
-    return _DATASETS[name]()
+    return _drawn(stem, int(number or 0)) if tilde or stem in _RANDOM else _DATASETS[stem]()
+
+
+@lru_cache(maxsize=8)
+def _drawn(stem: str, number: int) -> Dataset:
+    rng = np.random.default_rng(number)
+    return _RANDOM[stem](rng) if stem in _RANDOM else view(_DATASETS[stem](), rng)
 
 
 def list_datasets() -> list[str]:
     """Return the names that `load_dataset` knows."""
-    return sorted(_DATASETS)
-
-
-def split(dataset: Dataset, part: str) -> Dataset:
-    """Return one of three fixed parts of a data set that share no sample.
-
-    Texts are dealt out in blocks of BLOCK windows, other samples one by one.
-
-    Args:
-        dataset: All samples.
-        part: One of `PARTS`: 3/5, 1/5 and 1/5 of the samples.
-
-    Returns:
-        The samples of the part in random order, the same at each call: the first few are a random sample too.
-
-    Raises:
-        DataError: There is no such part.
-
-    Example:
-        >>> [len(split(load_dataset("iris"), part).targets) for part in PARTS]
-        [90, 30, 30]
-    """
-    if part not in PARTS:
-        raise DataError(f"no part {part!r}: there are {', '.join(PARTS)}")
-    count = len(dataset.targets)
-    block = BLOCK if dataset.kind == "language model" else 1
-    rng = np.random.default_rng(_SPLIT_SEED)
-    blocks = rng.permutation(-(-count // block))
-    first, last = (round(share * len(blocks)) for share in PARTS[part])
-    chosen = (blocks[first:last, None] * block + np.arange(block)).ravel()
-    index = torch.from_numpy(rng.permutation(chosen[chosen < count]))
-    return Dataset(dataset.inputs[index], dataset.targets[index], dataset.classes)
+    return sorted([*_DATASETS, *_RANDOM])
 
 
 def _scaled(inputs: Floats, labels: object, over: tuple[int, ...]) -> Dataset:
@@ -165,6 +115,10 @@ def _text(inputs_and_targets: tuple[object, object], classes: int) -> Dataset:
     return Dataset(inputs, targets, classes)
 
 
+def _numbered(inputs_and_targets: tuple[Symbols, Symbols]) -> Dataset:
+    return _text(inputs_and_targets, int(inputs_and_targets[1].max()) + 1)
+
+
 _DATASETS: dict[str, Callable[[], Dataset]] = {
     "breast_cancer": lambda: _vector("breast_cancer"),
     "code": lambda: _text(next_symbols("python_code", 32), SYMBOLS),
@@ -185,5 +139,12 @@ _DATASETS: dict[str, Callable[[], Dataset]] = {
     "mnist1d": _mnist1d,
     "photographs": _photographs,
     "wine": lambda: _vector("wine"),
+}
+_RANDOM: dict[str, Callable[[np.random.Generator], Dataset]] = {
+    "random_images": lambda rng: _scaled(*random_data.images(rng), (0, 1, 2, 3)),
+    "random_language": lambda rng: _numbered(random_data.language(rng)),
+    "random_signals": lambda rng: _scaled(*random_data.signals(rng), (0, 1, 2)),
+    "random_texts": lambda rng: _numbered(random_data.texts(rng)),
+    "random_vectors": lambda rng: _scaled(*random_data.vectors(rng), (0,)),
 }
 _DATASETS = {name: cache(loader) for name, loader in _DATASETS.items()}

@@ -45,7 +45,7 @@ COLOURS = {
 
 def compare_on_networks(
     recipe: NetRecipe, policies: Sequence[SchedulePolicy], folder: Path, console: Console
-) -> dict[str, float]:
+) -> NetworkResults:
     """Run the comparison, print it, and write `compare.json` and the figures.
 
     Args:
@@ -55,7 +55,7 @@ def compare_on_networks(
         console: Where everything is shown.
 
     Returns:
-        The headline figures.
+        All runs.
     """
     networks = recipe.comparison.test_problems // SCORED
     acts = {f"{LEARNED} {index}": act_by(policy) for index, policy in enumerate(policies)}
@@ -72,8 +72,31 @@ def compare_on_networks(
     write_json(folder / "compare.json", as_json(recipe, results))
     for name, figure in {"lr_error": _lr_error(results), "schedules": _schedules(results)}.items():
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
+    return results
+
+
+def headline(results: NetworkResults) -> dict[str, float]:
+    """Return the figures that runs are compared by in TensorBoard."""
     against = _paired(results, results.tuned[REFERENCE])
     return {"log_loss": float(_learned(results).mean()), "gain_over_tuned_linear": against.mean}
+
+
+def for_card(recipe: NetRecipe, results: NetworkResults) -> dict[str, Any]:
+    """Return what a policy's card says of the comparison."""
+    excess = np.mean([runs.final - results.tuned[REFERENCE].final for runs in _policies(results)], 0).mean(1)
+    steps = steps_to_cosine(results)
+    return {
+        "commit": commit(),
+        "networks": recipe.comparison.test_problems // SCORED,
+        "policy_seeds": len(_policies(results)),
+        "gain_over_tuned": {
+            name: {key: round(value, 4) for key, value in _paired(results, runs).as_dict().items()}
+            for name, runs in results.tuned.items()
+        },
+        f"excess_over_tuned_{REFERENCE}": {f"× {e:g}": round(float(x), 4) for e, x in zip(ERRORS, excess, strict=True)},
+        "share_of_the_horizon_to_tuned_cosine": round(steps, 3) if np.isfinite(steps) else None,
+        "failed": [int(sum(runs.failed.sum() for runs in _policies(results))), _learned(results).size],
+    }
 
 
 def show(results: NetworkResults, console: Console) -> None:

@@ -39,6 +39,7 @@ SHAPES = {
 LOWEST, HIGHEST = 2.0**-8, 2.0**4  # base LRs that are tried, in units of the LR that seems right at the start
 SCORED = 4  # problems of each network that are scored; as many are tuned on
 WORST = float(np.log(10.0))  # what a run counts as that ends at ten times its first loss, worse, or nowhere
+SOLVED = 1e-4  # of the first loss; test losses below it count as this
 
 Tick = Callable[[], None]
 
@@ -49,7 +50,8 @@ class Runs:
 
     Attributes:
         curve: log of the loss on held-out samples over that at the start, at each decision and the end, (C, K + 1, P).
-        final: log of the loss on test samples over that at the start, shape (C, P); at most log 10.
+        final: log of the loss on test samples over that at the start, shape (C, P); between log
+            SOLVED and log 10.
         failed: Which runs ended tenfold worse than they began, or nowhere, shape (C, P).
         log_multiple: Mean log of LR over base LR in each interval, shape (C, K, P); of policies only.
         action: What the policy chose, likewise.
@@ -141,7 +143,7 @@ def run_policy(act: Act, process: Process, replicas: int) -> Runs:
 
 def _runs(task: NetTask, start: Floats, curve: Floats, log_multiple: Floats, action: Floats) -> Runs:
     with np.errstate(over="ignore", invalid="ignore"):
-        ratio = np.log(task.test_loss() / start).reshape(-1, len(curve)).T
+        ratio = np.log(np.maximum(task.test_loss() / start, SOLVED)).reshape(-1, len(curve)).T
     failed = ~(ratio < WORST)
     return Runs(curve, np.where(failed, WORST, ratio), failed, log_multiple, action)
 

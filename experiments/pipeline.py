@@ -17,7 +17,7 @@ from lrpilot.envs.families import FAMILIES
 from lrpilot.experiments import figures, table
 from lrpilot.experiments.compare import Comparison, compare, write
 from lrpilot.experiments.evidence import EVIDENCE
-from lrpilot.experiments.network_report import compare_on_networks
+from lrpilot.experiments.network_report import compare_on_networks, headline
 from lrpilot.policy import load_policy
 
 
@@ -34,7 +34,7 @@ def train_agent(run: Run, console: Console) -> None:
     trained = policy.card["trained"]
     console.print(f"exported {run.policy}: best on validation, after {trained['iterations']} iterations")
     if isinstance(run.recipe, NetRecipe):
-        scores = compare_on_networks(run.recipe, [policy], run.folder, console)
+        scores = headline(compare_on_networks(run.recipe, [policy], run.folder, console))
     else:
         result = compare(run.recipe, [policy], console)
         write(result, run.folder)

@@ -12,10 +12,12 @@ from rich.console import Console
 
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import commit
+from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments import table
 from lrpilot.experiments.compare import LEARNED, Comparison, compare, write
 from lrpilot.experiments.evidence import EVIDENCE
 from lrpilot.experiments.figures import draw_all
+from lrpilot.experiments.network_report import compare_on_networks, for_card
 from lrpilot.policy import SHIPPED, SUFFIX, SchedulePolicy, load_policy
 
 SUMMARY = {
@@ -23,12 +25,25 @@ SUMMARY = {
     "reads losses, and gradient norms where it can",
     "linear": "fine-tuning of linearised networks with a squared loss; LR as a fraction of a stability bound "
     "(2 / lrpilot.theory.minibatch_smoothness); reads losses, and gradient norms where it can",
+    "cnn": "convolutional networks on images and signals; LR as a multiple of your base LR, which may be wrong by a "
+    "factor of 16; reads losses, and gradients and weights where it can",
+    "nlp": "networks on text; LR as a multiple of your base LR, which may be wrong by a factor of 16; "
+    "reads losses, and gradients and weights where it can",
+    "universal": "any network, from the losses alone; LR as a multiple of your base LR, which may be wrong by a "
+    "factor of 16",
 }
+_NETWORKS = (
+    "fine-tuning, where a small LR is the point; losses that may be negative or whose scale changes during the run; "
+    "runs of fewer than a hundred steps; networks of more than about 10^5 parameters have not been tried"
+)
 NOT_FOR = {
     "nmf": "training neural networks, or any loss without a stability bound; large, badly scaled matrices under strong "
     "additive gradient noise, where it lowers the LR too early (docs/log.md)",
     "linear": "networks that are not linearised, unless a bound on their sharpness is given and the run is short; "
     "any loss without a stability bound",
+    "cnn": _NETWORKS,
+    "nlp": _NETWORKS,
+    "universal": _NETWORKS,
 }
 
 
@@ -47,23 +62,29 @@ def ship(folders: Sequence[Path], console: Console) -> Path:
     scores = [min(score for _, score in json.loads(run.progress.read_text())["scores"]) for run in runs]
     best = scores.index(min(scores))
     recipe = runs[best].recipe
-    result = compare(recipe, policies, console)
-    table.show(result, console)
     evidence = Path("docs") / "results" / recipe.env
     evidence.mkdir(parents=True, exist_ok=True)
-    further = EVIDENCE[recipe.env](result, runs[best].policy, evidence, console)
     card = {
         **policies[best].card,
         "summary": SUMMARY[recipe.env],
         "not_for": NOT_FOR[recipe.env],
         "selection": {"seeds": [run.recipe.seed for run in runs], "validation": scores, "chosen": best},
-        "results": _results(result) | further,
+        "results": _evidence(runs[best], policies, evidence, console),
     }
-    write(result, evidence)
-    draw_all(result, evidence)
     path = SHIPPED / f"{recipe.env}{SUFFIX}"
     SchedulePolicy(card, policies[best].layers).save(path)
     return path
+
+
+def _evidence(run: Run, policies: Sequence[SchedulePolicy], folder: Path, console: Console) -> dict[str, Any]:
+    """Compare, write everything into a folder, and return what the card says."""
+    if isinstance(run.recipe, NetRecipe):
+        return for_card(run.recipe, compare_on_networks(run.recipe, policies, folder, console))
+    result = compare(run.recipe, policies, console)
+    table.show(result, console)
+    write(result, folder)
+    draw_all(result, folder)
+    return _results(result) | EVIDENCE[run.recipe.env](result, run.policy, folder, console)
 
 
 def _results(result: Comparison) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from lrpilot.envs.tasks import feedforward, sequence_models
 from lrpilot.envs.tasks.layers import Network
 
-Build = Callable[[np.random.Generator, tuple[int, ...], int], Network]
+Build = Callable[[np.random.Generator, tuple[int, ...], int, int], Network]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Architecture:
         name: The key in `ARCHITECTURES`.
         kind: The coarser family that it belongs to: "mlp", "cnn", "attention", "recurrent", …
         draw: Draws width, depth, activation, normalisation and scale of the initial weights from a generator, for
-            inputs of a shape (without the samples) and a number of classes.
+            inputs of a shape (without the samples), a number of classes and a factor on the width.
         suits: Kinds of data sets (`Dataset.kind`) that it can be trained on.
     """
 
@@ -31,7 +31,7 @@ class Architecture:
     draw: Build
     suits: tuple[str, ...]
 
-    def build(self, rng: np.random.Generator, shape: tuple[int, ...], classes: int) -> Network:
+    def build(self, rng: np.random.Generator, shape: tuple[int, ...], classes: int, widen: int = 1) -> Network:
         """Return a network and its weights, drawn from the generator alone: first the structure, then the weights.
 
         It maps inputs (n, *shape) to logits, (n, classes), or (n, T, classes) for a language model. It has no
@@ -41,6 +41,7 @@ class Architecture:
             rng: The only source of randomness.
             shape: Of one sample's inputs.
             classes: Number of classes or symbols.
+            widen: Factor on the width of its layers.
 
         Returns:
             The network, float32.
@@ -51,7 +52,7 @@ class Architecture:
             (5, 3)
         """
         with torch.random.fork_rng(devices=[]):  # the layers begin with weights from torch's global state
-            network = self.draw(rng, shape, classes)
+            network = self.draw(rng, shape, classes, widen)
         network.redraw(rng)
         return network
 

@@ -29,9 +29,9 @@ def activation(rng: np.random.Generator, *names: str) -> nn.Module:
     return ACTIVATIONS[str(rng.choice(names or tuple(ACTIVATIONS)))]()
 
 
-def mlp(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a perceptron of 1 to 4 layers of weights, 8 to 64 wide, sometimes with LayerNorm."""
-    width, act, norm = pick(rng, 8, 16, 32, 64), activation(rng), rng.random() < 0.3
+    width, act, norm = widen * pick(rng, 8, 16, 32, 64), activation(rng), rng.random() < 0.3
     sizes = [prod(shape)] + [width] * pick(rng, 0, 1, 2, 3)
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise(sizes):
@@ -39,9 +39,9 @@ def mlp(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
     return Network(*layers, nn.Linear(sizes[-1], classes), init_scale=scale(rng, 0.5, 5))
 
 
-def residual_mlp(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def residual_mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a perceptron of 1 to 4 residual blocks, 8 to 48 wide, mostly normalised."""
-    width, act, norm = pick(rng, 8, 16, 32, 48), activation(rng, "relu", "tanh", "gelu"), rng.random() < 0.7
+    width, act, norm = widen * pick(rng, 8, 16, 32, 48), activation(rng, "relu", "tanh", "gelu"), rng.random() < 0.7
     blocks = [
         Residual(*([nn.LayerNorm(width)] if norm else []), nn.Linear(width, width), act, nn.Linear(width, width))
         for _ in range(pick(rng, 1, 2, 3, 4))
@@ -51,9 +51,9 @@ def residual_mlp(rng: np.random.Generator, shape: Shape, classes: int) -> Networ
     )
 
 
-def gated_mlp(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def gated_mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return 1 to 3 layers of gated linear units, a·σ(b) (arXiv 1612.08083), 8 to 48 wide."""
-    width = pick(rng, 8, 16, 32, 48)
+    width = widen * pick(rng, 8, 16, 32, 48)
     layers: list[nn.Module] = [nn.Flatten(), nn.Linear(prod(shape), 2 * width), nn.GLU(-1)]
     for _ in range(pick(rng, 0, 1, 2)):
         layers += [nn.Linear(width, 2 * width), nn.GLU(-1)]
@@ -81,9 +81,9 @@ def _headed(layers: list[nn.Module], shape: Shape, classes: int, init_scale: flo
     return Network(*layers, nn.Flatten(), nn.Linear(size, classes), init_scale=init_scale)
 
 
-def cnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return 2 or 3 convolutions, 4 to 16 wide, made smaller by strides or by pooling, sometimes with GroupNorm."""
-    width, act = pick(rng, 4, 8, 16), activation(rng, "relu", "tanh", "gelu", "leaky")
+    width, act = widen * pick(rng, 4, 8, 16), activation(rng, "relu", "tanh", "gelu", "leaky")
     norm, pooled = rng.random() < 0.4, rng.random() < 0.5
     layers: list[nn.Module] = []
     channels, strides = shape[0], [_first_stride(shape), 2, 2][: pick(rng, 2, 3)]
@@ -97,9 +97,9 @@ def cnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
     return _headed(layers, shape, classes, scale(rng, 0.5, 5))
 
 
-def resnet(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def resnet(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a small residual network: a first convolution, 1 or 2 normalised blocks of two, mean, logits."""
-    width, act = pick(rng, 4, 8), activation(rng, "relu", "gelu")
+    width, act = widen * pick(rng, 4, 8), activation(rng, "relu", "gelu")
     halve = nn.AvgPool1d(2) if len(shape) == 2 else nn.AvgPool2d(2)
     layers = [_convolution(shape, shape[0], width, _first_stride(shape)), halve]
     for _ in range(pick(rng, 1, 2)):
@@ -120,9 +120,9 @@ def _after_tokens(width: int, act: nn.Module) -> Residual:
     return Residual(nn.LayerNorm(width), nn.Linear(width, 2 * width), act, nn.Linear(2 * width, width))
 
 
-def mixer(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def mixer(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return perceptrons across tokens and across channels by turns (arXiv 2105.01601), 1 or 2 times."""
-    width, act = pick(rng, 8, 16), activation(rng, "relu", "gelu", "tanh")
+    width, act = widen * pick(rng, 8, 16), activation(rng, "relu", "gelu", "tanh")
     layers, count = _tokens(shape, width)
     for _ in range(pick(rng, 1, 2)):
         across = [Swap(), nn.Linear(count, 2 * count), act, nn.Linear(2 * count, count), Swap()]
@@ -130,9 +130,9 @@ def mixer(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
     return Network(*layers, Mean(), nn.Linear(width, classes), init_scale=scale(rng, 0.5, 3))
 
 
-def patch_transformer(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def patch_transformer(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return attention over the squares of a picture (arXiv 2010.11929), 1 or 2 blocks."""
-    width, act = pick(rng, 8, 16), activation(rng, "relu", "gelu")
+    width, act = widen * pick(rng, 8, 16), activation(rng, "relu", "gelu")
     layers, count = _tokens(shape, width)
     layers.append(Positions(count, width))
     for _ in range(pick(rng, 1, 2)):

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.functional import cross_entropy
 
-from lrpilot.envs.datasets import Dataset
+from lrpilot.envs.dataset import Dataset
+from lrpilot.envs.tasks.augmentation import augment
 from lrpilot.envs.tasks.loader import Loader
 from lrpilot.envs.tasks.net_problems import NetBatch, NetProblems, Structure, draw_batch, part_of
-from lrpilot.envs.tasks.optimizers import OPTIMIZERS, AbstractOptimizer, Hyper
+from lrpilot.envs.tasks.optimizers import OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
 from lrpilot.envs.tasks.right_lr import right_lr
 
 CHUNK = 64  # runs in one call: more would push each other's activations out of the cache of a core
@@ -102,7 +103,7 @@ class NetGroup:
     def hidden(self) -> Tensor:
         """Return what a critic may know, see `NetTask.hidden`, shape (B, 8)."""
         problem, structure = self.batch, self.structure
-        adaptive, count = float(structure.optimizer == "adamw"), float(self.parameters.shape[1])
+        adaptive, count = float(structure.optimizer in SIGN_LIKE), float(self.parameters.shape[1])
         of_problems = (problem.sizes.double(), 1 - problem.momentum)
         logs = [entry.log() / 3 for entry in (self.lr_error, *map(self._repeated, of_problems))]
         logs.append((self.objective() / self.initial).log())
@@ -136,7 +137,9 @@ class NetGroup:
         Returns:
             The losses of the mini-batches before the step, shape (B,).
         """
-        inputs, targets = (self._repeated(part) for part in self._examples(self.loader.draw()))
+        inputs, targets = self._examples(self.loader.draw())
+        inputs = augment(inputs, self.batch.augment, self.loader.generator)
+        inputs, targets = self._repeated(inputs), self._repeated(targets)
         losses: Tensor
         self.gradient, losses = self._gradients(self.parameters, inputs, targets)
         self.optimizer.step(self.parameters, self.gradient, lr.to(self.parameters.dtype))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrpilot.envs.datasets import Dataset, load_dataset, split
+from lrpilot.envs.dataset import Dataset, split
+from lrpilot.envs.datasets import load_dataset
 from lrpilot.envs.tasks.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.layers import Network
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS
@@ -21,6 +22,7 @@ from lrpilot.envs.tasks.ranges import Range, check_ranges, log_uniform
 _ALLOWED: dict[str, Range] = {
     "samples": (1, 1_000_000),
     "label_noise": (0.0, 1.0),
+    "augment": (0.0, 1.0),
     "lr_error": (1e-9, 1e9),
     "shrink": (1e-12, 1e-1),
 }
@@ -33,12 +35,15 @@ class NetProblems:
     Attributes:
         alike: Problems in a group, which share the structure of the network and can be computed in one go.
         data: Names of data sets; one is drawn for each group.
+        views: Share of the groups that see a view of their data set, each another one; see `envs.views`.
         architectures: Names of architectures; one that suits the data is drawn for each group.
+        widen: Factor on the widths of all networks.
         optimizers: Kinds of optimizers; one is drawn for each group.
         batch_sizes: Samples in a mini-batch; one is drawn for each group, the data permitting.
         samples: Training samples of a problem (log-uniform), as far as the data set has them.
         held_out: Samples that the objective is measured on, as far as the data set has them.
         label_noise: Share of the training targets that are random, and stay so through the run.
+        augment: Strength of the augmentation of mini-batches; see `augmentation`.
         lr_error: Base LR over the LR that seems right at the start (log-uniform).
         momentum: Momentum of SGD; one is drawn for each problem.
         beta1: The same for AdamW's β₁.
@@ -49,12 +54,15 @@ class NetProblems:
 
     alike: int = 4
     data: tuple[str, ...] = ("digits", "mnist", "breast_cancer", "mnist1d", "docstrings", "manual")
+    views: float = 0.0
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
+    widen: int = 1
     optimizers: tuple[str, ...] = ("sgd", "nesterov", "adamw")
     batch_sizes: tuple[int, ...] = (8, 16, 32)
     samples: tuple[int, int] = (64, 2048)
     held_out: int = 128
     label_noise: Range = (0.0, 0.4)
+    augment: Range = (0.0, 0.0)
     lr_error: Range = (1 / 64, 64.0)
     momentum: tuple[float, ...] = (0.0, 0.5, 0.9, 0.95)
     beta1: tuple[float, ...] = (0.8, 0.9, 0.95)
@@ -72,8 +80,12 @@ class NetProblems:
                 raise ValueError(f"{name} must be numbers in [0, 1), at least one, not {getattr(self, name)}")
         if not self.batch_sizes or not 1 <= min(self.batch_sizes) <= max(self.batch_sizes) <= self.samples[0]:
             raise ValueError(f"batch_sizes must be in 1..{self.samples[0]} (samples), not {self.batch_sizes}")
-        if not self.data or not (self.alike >= 1 and self.held_out >= 1 and 0 <= self.no_decay <= 1):
-            raise ValueError("data, alike and held_out must be at least one, and no_decay a share in 0..1")
+        if not self.data or not (
+            self.alike >= 1 and 1 <= self.widen <= 64 and self.held_out >= 1 and 0 <= self.no_decay <= 1
+        ):
+            raise ValueError(
+                "data, alike and held_out must be at least one, widen in 1..64, and no_decay and views shares in 0..1"
+            )
 
 
 class Structure(NamedTuple):
@@ -107,6 +119,7 @@ class NetBatch(NamedTuple):
         beta2: AdamW's β₂, shape (G,).
         shrink: Share of the weights that weight decay takes away in a step at the right LR, shape (G,).
         label_noise: Probability that a target is random, shape (G,).
+        augment: Strength of the augmentation, shape (G,).
         lr_error: Base LR over right LR, shape (G,).
     """
 
@@ -119,12 +132,13 @@ class NetBatch(NamedTuple):
     beta2: Tensor
     shrink: Tensor
     label_noise: Tensor
+    augment: Tensor
     lr_error: Tensor
 
 
-@cache
+@lru_cache(maxsize=512)
 def part_of(name: str, part: str) -> Dataset:
-    """Return the train, validation or test part of a data set, in memory once."""
+    """Return the train, validation or test part of a data set, in memory once, unless hundreds of others came after."""
     return split(load_dataset(name), part)
 
 
@@ -141,7 +155,7 @@ def suitable(problems: NetProblems, data: str) -> list[str]:
     Raises:
         ValueError: There is none.
     """
-    kind = load_dataset(data).kind
+    kind = part_of(data, "train").kind
     names = [name for name in problems.architectures if kind in ARCHITECTURES[name].suits]
     if not names:
         raise ValueError(f"no architecture of {', '.join(problems.architectures)} suits {data}, a {kind}")
@@ -160,9 +174,11 @@ def draw_structure(problems: NetProblems, data: Sequence[str], rng: np.random.Ge
         What a group has in common.
     """
     name = str(rng.choice(np.array(data)))
+    if rng.random() < problems.views:
+        name += f"~{rng.integers(2**31)}"
     architecture = str(rng.choice(np.array(suitable(problems, name))))
     train = part_of(name, "train")
-    network = ARCHITECTURES[architecture].build(rng, tuple(train.inputs.shape[1:]), train.classes)
+    network = ARCHITECTURES[architecture].build(rng, tuple(train.inputs.shape[1:]), train.classes, problems.widen)
     batch = min(int(rng.choice(problems.batch_sizes)), len(train.targets))
     return Structure(name, architecture, network, str(rng.choice(np.array(problems.optimizers))), batch)
 
@@ -193,7 +209,8 @@ def draw_batch(problems: NetProblems, structure: Structure, count: int, rng: np.
     beta2 = rng.choice(problems.beta2, count)
     shrink = log_uniform(problems.shrink, count, rng) * (rng.random(count) >= problems.no_decay)
     lr_error = log_uniform(problems.lr_error, count, rng)
-    drawn = (samples, sizes, targets, held_out, momentum, beta2, shrink, label_noise, lr_error)
+    strength = rng.uniform(*problems.augment, count)
+    drawn = (samples, sizes, targets, held_out, momentum, beta2, shrink, label_noise, strength, lr_error)
     return NetBatch(torch.stack(start), *(torch.from_numpy(entry) for entry in drawn))
 
 

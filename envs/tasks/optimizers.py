@@ -17,7 +17,7 @@ class Hyper(NamedTuple):
 
     Attributes:
         momentum: SGD's momentum, or AdamW's β₁, shape (B,).
-        beta2: AdamW's β₂, shape (B,); SGD has no use for it.
+        beta2: AdamW's β₂ or RMSprop's α, shape (B,); SGD has no use for it.
         weight_decay: λ, shape (B,): added to SGD's gradient as λw; AdamW shrinks w by the factor 1 − lr·λ.
     """
 
@@ -124,8 +124,42 @@ class AdamW(AbstractOptimizer):
         parameters.addcmul_(self.first / size, lr[:, None] / (1 - self.beta1**self.steps), value=-1)
 
 
+class RMSprop(AbstractOptimizer):
+    """RMSprop with momentum m: v ← αv + (1 − α)g′², u ← m·u + g′ / (√v + ε), w ← w − lr·u, where g′ = g + λw.
+
+    The same numbers as `torch.optim.RMSprop`, not centred. α is `Hyper.beta2`.
+
+    Args:
+        hyper: Settings of the B runs.
+        like: Parameters, shape (B, P); their shape and dtype are taken.
+
+    Example:
+        The first step goes lr / √(1 − α) along the sign of the gradient, whatever its size:
+
+        >>> w = torch.ones(1, 2, dtype=torch.float64)
+        >>> zero = torch.zeros(1, dtype=torch.float64)
+        >>> g = torch.tensor([[3.0, -0.1]], dtype=torch.float64)
+        >>> RMSprop(Hyper(zero, zero + 0.75, zero), w).step(w, g, zero + 0.1)
+        >>> w
+        tensor([[0.8000, 1.2000]], dtype=torch.float64)
+    """
+
+    def __init__(self, hyper: Hyper, like: Tensor) -> None:
+        self.momentum, self.alpha, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
+        self.second, self.velocity = torch.zeros_like(like), torch.zeros_like(like)
+
+    def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Make one step; see `AbstractOptimizer.step`."""
+        gradient = torch.addcmul(gradient, self.weight_decay, parameters)
+        self.second.mul_(self.alpha).add_(gradient.square().mul_(1 - self.alpha))
+        self.velocity.mul_(self.momentum).add_(gradient / (self.second.sqrt() + EPSILON))
+        parameters.addcmul_(self.velocity, lr[:, None], value=-1)
+
+
 OPTIMIZERS: dict[str, Callable[[Hyper, Tensor], AbstractOptimizer]] = {
     "sgd": SGD,
     "nesterov": lambda hyper, like: SGD(hyper, like, nesterov=True),
     "adamw": AdamW,
+    "rmsprop": RMSprop,
 }
+SIGN_LIKE = frozenset({"adamw", "rmsprop"})  # whose first step goes along the sign of the gradient

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
+from lrpilot.envs.tasks.optimizers import SIGN_LIKE
+
 FIRST_STEP = 0.48  # length of the first step of SGD at the LR that is best for 200 steps: the median of a sweep
 OF_LARGEST = 1 / 16  # the same for AdamW: best LR over the largest first step that does not raise the loss
 _TRIED = 2.0 ** torch.arange(-20, 8)
@@ -42,7 +44,7 @@ def right_lr(loss: Loss, start: Tensor, inputs: Tensor, targets: Tensor, optimiz
         (0.12, 0.125)
     """
     gradient, before = vmap(grad_and_value(loss))(start, inputs, targets)
-    if optimizer != "adamw":
+    if optimizer not in SIGN_LIKE:
         return FIRST_STEP / max(float(gradient.norm(dim=1).median()), 1e-6)
     largest = torch.full_like(before, float(_TRIED[0]))
     for size in _TRIED:

@@ -12,14 +12,14 @@ from lrpilot.envs.text_data import SYMBOLS
 EMBEDDING = 16  # where the width of the network is not that of the embedding
 
 
-def gru(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def gru(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a language model with gated recurrent units, 16 to 32 wide."""
-    return _recurrent(rng, pick(rng, 16, 24, 32), classes, gated=True)
+    return _recurrent(rng, widen * pick(rng, 16, 24, 32), classes, gated=True)
 
 
-def rnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def rnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a language model with a plain recurrence, 16 to 48 wide: its gradients may vanish or explode."""
-    return _recurrent(rng, pick(rng, 16, 32, 48), classes, gated=False)
+    return _recurrent(rng, widen * pick(rng, 16, 32, 48), classes, gated=False)
 
 
 def _recurrent(rng: np.random.Generator, width: int, classes: int, gated: bool) -> Network:
@@ -39,17 +39,17 @@ def _blocks(rng: np.random.Generator, length: int, width: int, depth: int, causa
     return [*layers, nn.LayerNorm(width)] if before else layers
 
 
-def transformer(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def transformer(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a causal transformer of 1 or 2 blocks, 16 to 32 wide (the narrowest ones with 2)."""
     depth = pick(rng, 1, 2)
-    width = pick(rng, 16, 24, 32) if depth == 1 else 16
+    width = widen * (pick(rng, 16, 24, 32) if depth == 1 else 16)
     layers = [nn.Embedding(SYMBOLS, width), *_blocks(rng, shape[0], width, depth, causal=True)]
     return Network(*layers, nn.Linear(width, classes), init_scale=scale(rng, 0.5, 2))
 
 
-def memory(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def memory(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a language model of 1 or 2 blocks with decaying memories: a state-space model at its smallest."""
-    width, act = pick(rng, 16, 24, 32), activation(rng, "gelu", "tanh")
+    width, act = widen * pick(rng, 16, 24, 32), activation(rng, "gelu", "tanh")
     blocks = [
         Residual(nn.LayerNorm(width), nn.Linear(width, width), DecayingMemory(width), act, nn.Linear(width, width))
         for _ in range(pick(rng, 1, 2))
@@ -58,9 +58,9 @@ def memory(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
     return Network(nn.Embedding(SYMBOLS, width), *blocks, *head, init_scale=scale(rng, 0.5, 2))
 
 
-def causal_cnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def causal_cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a language model of 1 or 2 convolutions over the last 3 or 5 symbols."""
-    width, size, act = pick(rng, 16, 24, 32), pick(rng, 3, 5), activation(rng, "relu", "gelu", "tanh")
+    width, size, act = widen * pick(rng, 16, 24, 32), pick(rng, 3, 5), activation(rng, "relu", "gelu", "tanh")
     layers: list[nn.Module] = [nn.Embedding(SYMBOLS, EMBEDDING), Swap()]
     channels = EMBEDDING
     for _ in range(pick(rng, 1, 2)):
@@ -69,18 +69,18 @@ def causal_cnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
     return Network(*layers, Swap(), nn.Linear(width, classes), init_scale=scale(rng, 0.5, 3))
 
 
-def byte_pool(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def byte_pool(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a classifier of the mean of embeddings, with 0 to 2 layers after it: blind to the order of symbols."""
-    width, act = pick(rng, 8, 16, 32), activation(rng, "relu", "tanh", "gelu")
+    width, act = widen * pick(rng, 8, 16, 32), activation(rng, "relu", "tanh", "gelu")
     layers: list[nn.Module] = [nn.Embedding(SYMBOLS, width), Mean()]
     for _ in range(pick(rng, 0, 1, 2)):
         layers += [nn.Linear(width, width), act]
     return Network(*layers, nn.Linear(width, classes), init_scale=scale(rng, 0.5, 5))
 
 
-def byte_cnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def byte_cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a classifier of 1 or 2 strided convolutions of symbols and the mean of what they find."""
-    width, act = pick(rng, 8, 16, 24), activation(rng, "relu", "gelu", "tanh")
+    width, act = widen * pick(rng, 8, 16, 24), activation(rng, "relu", "gelu", "tanh")
     layers: list[nn.Module] = [nn.Embedding(SYMBOLS, EMBEDDING // 2), Swap()]
     channels = EMBEDDING // 2
     for _ in range(pick(rng, 1, 2)):
@@ -89,8 +89,9 @@ def byte_cnn(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
     return Network(*layers, Swap(), Mean(), nn.Linear(width, classes), init_scale=scale(rng, 0.5, 5))
 
 
-def byte_transformer(rng: np.random.Generator, shape: Shape, classes: int) -> Network:
+def byte_transformer(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a classifier: attention over pieces of 4 symbols, 1 block, 16 wide, and the mean over the pieces."""
-    pieces = [nn.Embedding(SYMBOLS, EMBEDDING // 2), Swap(), nn.Conv1d(EMBEDDING // 2, 16, 4, stride=4), Swap()]
-    layers = [*pieces, *_blocks(rng, shape[0] // 4, 16, 1, causal=False)]
-    return Network(*layers, Mean(), nn.Linear(16, classes), init_scale=scale(rng, 0.5, 2))
+    width = 16 * widen
+    pieces = [nn.Embedding(SYMBOLS, EMBEDDING // 2), Swap(), nn.Conv1d(EMBEDDING // 2, width, 4, stride=4), Swap()]
+    layers = [*pieces, *_blocks(rng, shape[0] // 4, width, 1, causal=False)]
+    return Network(*layers, Mean(), nn.Linear(width, classes), init_scale=scale(rng, 0.5, 2))

@@ -13,6 +13,7 @@ from stable_baselines3 import PPO
 
 from lrpilot import load_policy
 from lrpilot.agents import train as training
+from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import act_by, evaluate
 from lrpilot.agents.export import export
 from lrpilot.agents.problem_sets import make_process, problem_set, role_seed
@@ -57,7 +58,28 @@ def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
     assert actions[0] == actions[1]
 
 
-def test_a_killed_run_resumes_to_the_same_bits(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_exported_is_the_running_average_of_the_actor() -> None:
+    model = model_of(load_recipe("nmf", [*SMALL, "ppo.averaging=0.75"]))
+    policy = model.policy
+    assert isinstance(policy, AsymmetricPolicy)
+    bias = policy.get_parameter("action_net.bias").detach()  # the same memory
+    expected = [bias.item()]
+    for iteration in range(1, 8):
+        bias += iteration
+        share = max(0.25, 1 / (iteration + 1))  # the first four count alike
+        expected.append((1 - share) * expected[-1] + share * bias.item())
+        policy.average(iteration)
+        policy.average(iteration)  # as when a run is resumed: no effect
+    exported = export(model, "nmf", "fraction_of_bound", load_recipe("nmf").decisions)
+    assert float(exported.layers[-1][1][0]) == pytest.approx(expected[-1], rel=1e-5)
+    assert float(exported.layers[-1][1][0]) != pytest.approx(bias.item(), rel=0.1)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.5])
+def test_a_killed_run_resumes_to_the_same_bits(
+    recipe: Recipe, averaging: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"averaging": averaging})})
     whole = Run.start(recipe, tmp_path, "whole")
     train(whole, QUIET)
     broken = Run.start(recipe, tmp_path, "broken")

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from lrpilot.envs.datasets import KINDS, Dataset, list_datasets, load_dataset, split
+from lrpilot.envs.dataset import KINDS, Dataset, split
+from lrpilot.envs.datasets import list_datasets, load_dataset
 from lrpilot.envs.tasks.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.layers import Attention, DecayingMemory, Network, Recurrence
 
@@ -52,6 +53,21 @@ def test_shape_no_buffers_and_reproducible(name: str, kind: str) -> None:
         assert not list(network.buffers())
         assert torch.equal(logits, again(data.inputs[:5]))
         assert not torch.equal(logits, other(data.inputs[:5]))
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_widened_layers_hold_more_weights(name: str, kind: str) -> None:
+    data = load_dataset(EXAMPLES[kind])
+    shape = tuple(data.inputs.shape[1:])
+    counts = [
+        sum(weight.numel() for seed in SEEDS for weight in architecture_weights(name, shape, data.classes, widen, seed))
+        for widen in (1, 4)
+    ]
+    assert counts[1] > 2 * counts[0]
+
+
+def architecture_weights(name: str, shape: tuple[int, ...], classes: int, widen: int, seed: int) -> list[nn.Parameter]:
+    return [*ARCHITECTURES[name].build(np.random.default_rng(seed), shape, classes, widen).parameters()]
 
 
 @pytest.mark.parametrize("dataset", list_datasets())

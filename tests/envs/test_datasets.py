@@ -10,7 +10,8 @@ import torch
 
 from lrpilot.envs import datasets
 from lrpilot.envs.data import DataError
-from lrpilot.envs.datasets import KINDS, PARTS, Dataset, list_datasets, load_dataset, split
+from lrpilot.envs.dataset import BLOCK, KINDS, PARTS, Dataset, split
+from lrpilot.envs.datasets import list_datasets, load_dataset
 from lrpilot.envs.labelled_data import load_labelled
 from lrpilot.envs.text_data import SYMBOLS, next_symbols, ranked
 
@@ -54,6 +55,53 @@ def test_parts_have_all_classes_and_none_is_sorted(name: str) -> None:
         assert not torch.equal(targets.flatten(), targets.flatten().sort().values)
 
 
+@pytest.mark.parametrize("name", list_datasets())
+def test_a_number_gives_another_data_set_of_the_same_kind_each_time_the_same(name: str) -> None:
+    plain, first, second = load_dataset(name), load_dataset(f"{name}~1"), load_dataset(f"{name}~2")
+    assert first.kind == second.kind == plain.kind
+    assert first.inputs.shape != second.inputs.shape or not torch.equal(first.inputs, second.inputs)
+    assert first.inputs.shape[2:] == plain.inputs.shape[2:] or name.startswith("random")
+    for data in (first, second):
+        assert data.targets.min() == 0
+        assert int(data.targets.max()) < data.classes
+        assert data.classes >= 2
+        if not data.inputs.is_floating_point():
+            assert 0 <= int(data.inputs.min()) <= int(data.inputs.max()) < SYMBOLS
+        else:
+            assert data.inputs.isfinite().all()
+            assert data.inputs.dtype == torch.float32
+    datasets._drawn.cache_clear()
+    again = load_dataset(f"{name}~1")
+    assert torch.equal(again.inputs, first.inputs)
+    assert torch.equal(again.targets, first.targets)
+
+
+@pytest.mark.parametrize("name", ["random_vectors", "random_images", "random_signals", "random_texts"])
+def test_made_up_classes_can_be_told_apart(name: str) -> None:
+    """The mean of each class is nearer to held-out samples of it than the others' more often than by chance."""
+    better = []
+    for number in range(6):
+        data = load_dataset(f"{name}~{number}")
+        inputs = data.inputs.flatten(1)
+        if name == "random_texts":
+            inputs = torch.nn.functional.one_hot(data.inputs, SYMBOLS).double().mean(1)
+        train, test = slice(0, 1500), slice(1500, None)
+        means = torch.stack([inputs[train][data.targets[train] == c].mean(0) for c in range(data.classes)])
+        right = torch.cdist(inputs[test].double(), means.double()).argmin(1) == data.targets[test]
+        better.append(float(right.double().mean()) - float(data.targets[test].bincount().max()) / len(right))
+    assert np.mean(better) > 0.03
+
+
+def test_a_made_up_language_can_be_predicted() -> None:
+    data = load_dataset("random_language~3")
+    pairs = torch.zeros(data.classes, data.classes)
+    pairs.index_put_((data.inputs.flatten(), data.targets.flatten()), torch.ones(data.inputs.numel()), accumulate=True)
+    joint = pairs / pairs.sum()
+    expected = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
+    information = (joint * (joint / expected).log()).nan_to_num().sum()
+    assert information > 0.05
+
+
 def test_windows_of_a_text_stay_in_blocks() -> None:
     """Neighbouring windows are in different parts only at the borders of blocks: at most one pair in BLOCK."""
     count = len(load_dataset("manual").targets)
@@ -61,7 +109,7 @@ def test_windows_of_a_text_stay_in_blocks() -> None:
     member = torch.empty(count, dtype=torch.int64)
     for index, part in enumerate(PARTS):
         member[split(numbered, part).inputs.flatten()] = index
-    assert (member[1:] != member[:-1]).float().mean() <= 1 / datasets.BLOCK
+    assert (member[1:] != member[:-1]).float().mean() <= 1 / BLOCK
 
 
 def test_ranks_follow_the_counts() -> None:

@@ -14,7 +14,7 @@ from lrpilot.agents.evaluate import Act
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.baselines import Candidate
-from lrpilot.experiments.network_report import compare_on_networks
+from lrpilot.experiments.network_report import compare_on_networks, for_card, headline
 from lrpilot.experiments.networks import (
     ERRORS,
     SCORED,
@@ -91,11 +91,17 @@ def test_the_report_writes_every_number_and_both_figures(
     path = tmp_path / "policy.safetensors"
     policy_maker(action="multiple_of_base", decisions=recipe.decisions.decisions).save(path)
     console = Console(width=160, record=True)
-    scores = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
+    results = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
+    scores, card = headline(results), for_card(recipe, results)
     written = json.loads((tmp_path / "compare.json").read_text())
     assert set(written["tuned"]) == set(SHAPES)
     assert np.shape(written["from_wrong_base_lrs"]["learned 0"]["final"]) == (len(ERRORS), 2 * SCORED)
     assert scores["log_loss"] == pytest.approx(np.mean(written["from_wrong_base_lrs"]["learned 0"]["final"]), abs=1e-4)
+    against = card["gain_over_tuned"]["linear-to-zero"]["mean"]
+    assert against == pytest.approx(scores["gain_over_tuned_linear"], abs=1e-4)
+    assert against == pytest.approx(-np.mean([*card["excess_over_tuned_linear-to-zero"].values()]), abs=1e-3)
+    assert card["failed"][1] == len(ERRORS) * 2 * SCORED
+    json.dumps(card, allow_nan=False)
     for figure in ("lr_error", "schedules"):
         assert (tmp_path / "figures" / f"{figure}.png").stat().st_size > 10_000
     text = console.export_text()

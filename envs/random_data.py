@@ -1,0 +1,126 @@
+"""Made-up data sets without end: what is drawn decides how hard, how noisy and how badly scaled each of them is.
+
+They are for training policies alone. Real data sets are few; a policy that has seen thousands of these has seen more
+ways in which a loss can fall.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpilot.envs.text_data import DOCSTRING_LENGTH, SYMBOLS, Symbols
+from lrpilot.signals import Floats
+
+SAMPLES = 2000
+SIGNAL_LENGTH, WINDOW = 40, 16
+Labelled = tuple[Floats, Symbols]
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def vectors(rng: np.random.Generator) -> Labelled:
+    """Return 4 to 64 correlated features; classes are clusters, or what a random network of one layer says.
+
+    Args:
+        rng: Source of randomness: also of everything else that is not said here.
+
+    Returns:
+        Features, shape (N, d), and one of 2 to 10 classes for each, shape (N,).
+    """
+    size, classes = round(_log_uniform(rng, 4, 64)), int(rng.integers(2, 11))
+    scales = np.arange(1, size + 1) ** -rng.uniform(0, 1.5)
+    features = rng.standard_normal((SAMPLES, size)) * scales
+    if rng.random() < 0.5:
+        labels = rng.integers(classes, size=SAMPLES)
+        features += (_log_uniform(rng, 0.5, 4) * rng.standard_normal((classes, size)) * scales)[labels]
+    else:
+        hidden = np.tanh(features / scales @ rng.standard_normal((size, 16)) * _log_uniform(rng, 0.2, 2) / size**0.5)
+        logits = hidden @ rng.standard_normal((16, classes))
+        labels = (logits + rng.uniform(0, 1) * rng.gumbel(size=logits.shape)).argmax(1)
+    mixing, _ = np.linalg.qr(rng.standard_normal((size, size)))
+    return features @ mixing, labels
+
+
+def images(rng: np.random.Generator) -> Labelled:
+    """Return smooth patterns of 8 × 8 to 12 × 12 pixels, one for each class, shifted at random and under noise.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        Pictures, shape (N, 1, side, side), and one of 2 to 10 classes for each, shape (N,).
+    """
+    side = 2 * int(rng.integers(4, 7))
+    return _patterns(rng, (side, side))
+
+
+def signals(rng: np.random.Generator) -> Labelled:
+    """Return the same along one axis, shape (N, 1, SIGNAL_LENGTH)."""
+    return _patterns(rng, (SIGNAL_LENGTH,))
+
+
+def _patterns(rng: np.random.Generator, shape: tuple[int, ...]) -> Labelled:
+    classes, furthest = int(rng.integers(2, 11)), int(rng.integers(0, 4))
+    patterns = _smooth(rng, classes, shape, rng.uniform(1, 3))
+    labels = rng.integers(classes, size=SAMPLES)
+    axes = tuple(range(1, 1 + len(shape)))
+    shifts = rng.integers(-furthest, furthest + 1, size=(SAMPLES, len(shape)))
+    shifted = np.stack([
+        np.roll(patterns[c], s, tuple(a - 1 for a in axes)) for c, s in zip(labels, shifts, strict=True)
+    ])
+    noise = _smooth(rng, SAMPLES, shape, rng.uniform(0, 2))
+    return (shifted + _log_uniform(rng, 0.2, 3) * noise)[:, None], labels
+
+
+def _smooth(rng: np.random.Generator, count: int, shape: tuple[int, ...], exponent: float) -> Floats:
+    """Random fields of variance 1 whose amplitude falls as frequency^−exponent, periodic; shape (count, *shape)."""
+    grids = np.meshgrid(*(np.fft.fftfreq(size) * size for size in shape), indexing="ij")
+    frequency = np.sqrt(sum(grid**2 for grid in grids))
+    amplitude = np.maximum(frequency, 1.0) ** -exponent
+    axes = tuple(range(1, 1 + len(shape)))
+    fields: Floats = np.fft.ifftn(
+        np.fft.fftn(rng.standard_normal((count, *shape)), axes=axes) * amplitude, axes=axes
+    ).real
+    scaled: Floats = fields / fields.std()
+    return scaled
+
+
+def texts(rng: np.random.Generator) -> tuple[Symbols, Symbols]:
+    """Return sequences of symbols whose classes differ in how common each symbol is.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        Symbols, shape (N, DOCSTRING_LENGTH), and one of 2 to 6 classes for each, shape (N,).
+    """
+    classes, used = int(rng.integers(2, 7)), round(_log_uniform(rng, 8, SYMBOLS))
+    common = -rng.uniform(0.5, 1.5) * np.log(np.arange(1, used + 1))
+    logits = common + _log_uniform(rng, 0.1, 1) * rng.standard_normal((classes, used))
+    labels = rng.integers(classes, size=SAMPLES)
+    noise = rng.gumbel(size=(SAMPLES, DOCSTRING_LENGTH, used))
+    return (logits[labels][:, None] + noise).argmax(-1), labels
+
+
+def language(rng: np.random.Generator) -> tuple[Symbols, Symbols]:
+    """Return windows of a Markov chain, in which the last symbol, or the one before it, decides about the next.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        Inputs and the symbols that come next, each of shape (N, WINDOW).
+    """
+    used = round(_log_uniform(rng, 8, SYMBOLS))
+    common = -rng.uniform(0, 1.5) * np.log(np.arange(1, used + 1))
+    logits = common + _log_uniform(rng, 0.5, 4) * rng.standard_normal((2, used, used))
+    share = rng.uniform(0, 1)  # of the symbols that depend on the one before the last
+    chain: Symbols = rng.integers(used, size=(WINDOW + 1, 2 * SAMPLES))
+    for t in range(2, WINDOW + 1):
+        far = rng.random(2 * SAMPLES) < share
+        rows: NDArray[np.float64] = np.where(far[:, None], logits[1][chain[t - 2]], logits[0][chain[t - 1]])
+        chain[t] = (rows + rng.gumbel(size=rows.shape)).argmax(1)
+    return chain[:-1].T.copy(), chain[1:].T.copy()

@@ -1,0 +1,204 @@
+"""What a policy learned, made visible: python -m lrpilot.experiments.probes (or make probes), for all shipped policies.
+
+For each a response surface; for those of networks also the schedules that they choose on probe tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lrpilot.agents.evaluate import play
+from lrpilot.agents.problem_sets import make_process, role_seed
+from lrpilot.configs import Recipe, load_recipe
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.envs.process import Process
+from lrpilot.experiments.networks import mislead
+from lrpilot.policy import SchedulePolicy, list_policies, load_policy
+from lrpilot.signals import FAST, RANGE, SIGNAL_NAMES, SLOW, SLOWEST, Floats
+
+RESULTS = Path("docs") / "results"
+RUNS = 24  # of each probe
+STEEPEST = 0.2  # nats an interval, at the ends of the response surface
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Runs that differ from those of training in one respect.
+
+    Attributes:
+        title: What is different.
+        error: Base LR over the one that seems right at the start.
+        problems: Fields of the distribution of problems that are changed.
+    """
+
+    title: str
+    error: float
+    problems: dict[str, Any]
+
+
+PROBES = (
+    Probe("base LR as guessed", 1.0, {}),
+    Probe("base LR ÷ 16", 1 / 16, {}),
+    Probe("base LR × 16", 16.0, {}),
+    Probe("noisy: mini-batches of 2", 1.0, {"batch_sizes": (2,)}),
+    Probe("60 % of the labels random", 1.0, {"label_noise": (0.6, 0.6)}),
+)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """B runs under a policy, K decisions each.
+
+    Attributes:
+        observation: What it saw before each decision, shape (K, S, B).
+        log_lr: log of LR over its reference in each interval, shape (K, B).
+    """
+
+    observation: Floats
+    log_lr: Floats
+
+
+def trace(policy: SchedulePolicy, process: Process) -> Trace:
+    """Play runs to the end and record what the policy saw and did.
+
+    Args:
+        policy: The policy.
+        process: Runs at their start.
+
+    Returns:
+        The record.
+    """
+    seen: list[Floats] = []
+
+    def act(observation: NDArray[Any], _: int) -> NDArray[Any]:
+        seen.append(observation)
+        return policy.action(observation)
+
+    episodes = play(act, process)
+    return Trace(np.array(seen), episodes.log_multiple)
+
+
+def start(recipe: Recipe, probe: Probe) -> Process:
+    """Return the runs of a probe at their start, on the data sets of validation."""
+    if isinstance(recipe, NetRecipe):
+        recipe = recipe.model_copy(update={"problems": replace(recipe.problems, **probe.problems)})
+    process = make_process(recipe, "validation", RUNS)
+    process.seed(role_seed("validation", RUNS))
+    process.reset()
+    return mislead(process, np.full(RUNS, probe.error)) if isinstance(recipe, NetRecipe) else process
+
+
+def schedules(policy: SchedulePolicy, recipe: NetRecipe, probes: Sequence[Probe] = PROBES) -> Figure:
+    """Draw the LR over the one that seems right, for every run of every probe.
+
+    Args:
+        policy: A policy for networks.
+        recipe: The distribution of problems.
+        probes: One panel each.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(3.1 * len(probes), 3.4), layout="constrained")
+    for index, probe in enumerate(probes):
+        axes = figure.add_subplot(1, len(probes), index + 1)
+        lr = probe.error * np.exp(trace(policy, start(recipe, probe)).log_lr)
+        progress = (np.arange(len(lr)) + 0.5) / len(lr)
+        axes.plot(progress, lr, color="#c1121f", alpha=0.2, linewidth=0.8)
+        axes.plot(progress, np.median(lr, 1), color="#c1121f", linewidth=2.5)
+        axes.plot(progress, 1 - progress, color="black", linestyle="--", linewidth=1)
+        axes.set(yscale="log", ylim=(1e-4, 60), xlabel="share of the horizon", title=probe.title)
+        axes.spines[["top", "right"]].set_visible(False)
+        if index == 0:
+            axes.set_ylabel("LR / LR that seems right")
+        else:
+            axes.set_yticklabels([])
+    figure.suptitle(
+        f"Schedules of {policy.card['name']}: {RUNS} networks (thin), their median (thick), linear-to-zero (dashed)"
+    )
+    return figure
+
+
+def sustained(typical: Floats, slope: float) -> Floats:
+    """Return what is seen if the log loss has changed by `slope` nats in every interval so far.
+
+    Args:
+        typical: Observations at each of K decisions, shape (K, S).
+        slope: Nats an interval.
+
+    Returns:
+        Shape (K, S): change, trend and the distances from the three averages fit that slope; the rest is typical.
+    """
+    seen, updates = typical.copy(), np.maximum(np.arange(len(typical)) - 1, 0)
+    lags = {"change": 0.0, "trend": 0.0, "fast": FAST, "slow": SLOW, "slowest": SLOWEST}
+    for (
+        name,
+        weight,
+    ) in lags.items():  # an average of weight w is (1 − (1 − w)ⁿ)(1 − w)/w intervals behind after n updates
+        behind = (1 - (1 - weight) ** updates) * (1 - weight) / weight if weight else 1.0
+        seen[:, SIGNAL_NAMES.index(name)] = np.clip(np.arcsinh(100 * slope * behind) / 2, -RANGE, RANGE)
+    return seen
+
+
+def response(policy: SchedulePolicy, recipe: Recipe) -> Figure:
+    """Draw the action over the slope of the loss and the progress of the run; other signals are at their medians.
+
+    Args:
+        policy: Any policy.
+        recipe: The distribution of problems that it is looked at in.
+
+    Returns:
+        The figure.
+    """
+    typical = np.median(trace(policy, start(recipe, PROBES[0])).observation, 2)  # (K, S)
+    slopes = np.linspace(-STEEPEST, STEEPEST, 81)
+    surface = np.array([policy.action(sustained(typical, slope).T) for slope in slopes])
+    figure = Figure(figsize=(5.5, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    extent = (0.0, 1.0, -STEEPEST, STEEPEST)
+    image = axes.imshow(surface, origin="lower", aspect="auto", extent=extent, cmap="RdBu_r", vmin=-1, vmax=1)
+    meaning = "raise or lower the LR" if "max_change" in policy.card else "level of the LR"
+    figure.colorbar(image, label=f"action: {meaning}")
+    axes.set(xlabel="share of the horizon", ylabel="slope of the log loss, nats an interval")
+    axes.set_title(f"What {policy.card['name']} answers")
+    return figure
+
+
+def draw(name: str, folder: Path) -> list[Path]:
+    """Draw the figures of a shipped policy.
+
+    Args:
+        name: Its name, and that of its recipe.
+        folder: Where to.
+
+    Returns:
+        The files.
+    """
+    policy, recipe = load_policy(name), load_recipe(name)
+    figures = {"response": response(policy, recipe)}
+    if isinstance(recipe, NetRecipe):
+        figures["probes"] = schedules(policy, recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for title, figure in figures.items():
+        paths.append(folder / f"{title}.png")
+        figure.savefig(paths[-1], dpi=150)
+    return paths
+
+
+def main() -> None:
+    """Draw all figures into docs/results."""
+    for name in list_policies():
+        for path in draw(name, RESULTS / name):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()

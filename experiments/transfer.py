@@ -1,0 +1,131 @@
+"""Zero-shot transfer: python -m lrpilot.experiments.transfer (or make transfer). Policies where they never trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lrpilot.agents.evaluate import act_by
+from lrpilot.agents.run import write_json
+from lrpilot.agents.train import commit
+from lrpilot.configs import load_recipe
+from lrpilot.configs.recipe import HERE, NetRecipe
+from lrpilot.experiments.network_report import REFERENCE
+from lrpilot.experiments.networks import ERRORS, NetworkResults, compare_networks
+from lrpilot.experiments.stats import Paired, paired
+from lrpilot.policy import load_policy
+
+ROWS = HERE / "comparisons" / "transfer.yaml"
+RESULTS = Path("docs") / "results" / "transfer.json"
+NETWORKS = 8  # of each row; four problems of each are scored, from five base LRs
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One row: what a policy does where it was not trained.
+
+    Attributes:
+        row: Where it was taken.
+        policy: Its name.
+        right: Gain over tuned linear-to-zero from the right base LR, nats of log test loss.
+        wrong: The same, averaged over all wrong base LRs.
+        by_error: Excess of log test loss over it, by error of the base LR.
+        cosine_by_error: What cosine has from the same base LRs.
+        failed: Runs that ended tenfold worse than they began, and of how many.
+    """
+
+    row: str
+    policy: str
+    right: Paired
+    wrong: Paired
+    by_error: list[float]
+    cosine_by_error: list[float]
+    failed: tuple[int, int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no run failed and the gain from the right base LR is not below 0, as far as the interval tells."""
+        return self.failed[0] == 0 and self.right.high >= 0
+
+
+def transfers(rows: dict[str, dict[str, Any]], networks: int) -> Iterator[Transfer]:
+    """Run the rows, one after the other.
+
+    Args:
+        rows: By name: the policy, the recipe and the overrides that make it another place.
+        networks: Test networks of each row.
+
+    Yields:
+        What became of each.
+    """
+    for name, row in rows.items():
+        recipe = load_recipe(row["recipe"], row["overrides"])
+        assert isinstance(recipe, NetRecipe)
+        policy = load_policy(row["policy"])
+        yield _summary(name, row["policy"], compare_networks(recipe, {"learned": act_by(policy)}, networks))
+
+
+def _summary(name: str, policy: str, results: NetworkResults) -> Transfer:
+    learned, tuned = results.learned["learned"], results.tuned[REFERENCE].final
+
+    def excess(final: Any) -> list[float]:
+        return [round(float(value), 4) for value in (final - tuned).mean(1)]
+
+    return Transfer(
+        name,
+        policy,
+        paired(learned.final[ERRORS.index(1.0)], tuned),
+        paired(learned.final, tuned),
+        excess(learned.final),
+        excess(results.misled["cosine"].final),
+        (int(learned.failed.sum()), learned.failed.size),
+    )
+
+
+def show(transfer: Transfer, table: Table) -> None:
+    """Append a row to a table made by `new_table`."""
+
+    def gain(result: Paired) -> str:
+        return f"{result.mean:+.3f} [{result.low:+.3f}, {result.high:+.3f}]"
+
+    failed, runs = transfer.failed
+    worst = f"{np.max(transfer.by_error):+.3f} ({np.max(transfer.cosine_by_error):+.3f})"
+    holds = "yes" if transfer.holds else "no"
+    table.add_row(
+        transfer.row, transfer.policy, gain(transfer.right), gain(transfer.wrong), worst, f"{failed}/{runs}", holds
+    )
+
+
+def new_table(networks: int) -> Table:
+    """Return the empty table."""
+    title = f"Gain over linear-to-zero tuned for each of {networks} networks, nats of log test loss"
+    table = Table(title=title, box=box.SIMPLE)
+    for heading in ("taken to", "policy"):
+        table.add_column(heading)
+    for heading in ("right base LR", "base LR × 1/16 … 16", "worst error (cosine)", "failed", "holds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def main() -> None:
+    """Run all rows, print the table and write it as JSON."""
+    console, table, done = Console(width=150), new_table(NETWORKS), []
+    rows = yaml.safe_load(ROWS.read_text(encoding="utf-8"))
+    for transfer in transfers(rows, NETWORKS):
+        show(transfer, table)
+        done.append(asdict(transfer) | {"holds": transfer.holds})
+        console.print(f"{len(done)} of {len(rows)}: {transfer.row}")
+        write_json(RESULTS, {"commit": commit(), "networks": NETWORKS, "errors": ERRORS, "rows": done})
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

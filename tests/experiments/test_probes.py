@@ -1,0 +1,83 @@
+"""What a policy learned, made visible: probes differ as they say, and figures are drawn for every shipped policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrpilot.configs import Recipe, load_recipe
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.envs.tasks.net import NetTask
+from lrpilot.experiments import probes
+from lrpilot.experiments.probes import PROBES, draw, response, schedules, start, sustained, trace
+from lrpilot.policy import SchedulePolicy
+from lrpilot.signals import SIGNAL_NAMES, Signals
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "RUNS", 4)
+
+
+def networks() -> NetRecipe:
+    recipe = load_recipe("universal", ["problems.architectures=[mlp]", "data.validation=[diabetes]"], smoke=True)
+    assert isinstance(recipe, NetRecipe)
+    return recipe
+
+
+def climbing() -> SchedulePolicy:
+    decisions = networks().decisions
+    return SchedulePolicy(
+        {"name": "climbing", "signals": ["change"], "action": "multiple_of_base", "decisions": decisions.decisions}
+        | {"log_low": decisions.log_low, "log_high": decisions.log_high, "anchor": decisions.anchor}
+        | {"max_change": decisions.max_change, "log_start": decisions.log_start},
+        ((np.full((1, 1), -0.5, np.float32), np.full(1, 0.1, np.float32)),),
+    )
+
+
+def test_probes_differ_in_what_their_titles_say() -> None:
+    recipe = networks()
+    usual, low, high, noisy, random = (start(recipe, probe) for probe in PROBES)
+    np.testing.assert_allclose(low.reference * 16, usual.reference)
+    np.testing.assert_allclose(high.reference / 16, usual.reference)
+    assert isinstance(noisy.task, NetTask)
+    assert isinstance(random.task, NetTask)
+    assert noisy.task.groups[0].structure.batch == 2
+    assert (random.task.groups[0].batch.label_noise == 0.6).all()
+
+
+def test_a_sustained_slope_is_what_the_signals_would_show() -> None:
+    slope, count = -0.03, 12
+    signals, seen = Signals(), []
+    for interval in range(count):
+        seen.append(signals.vector(interval / count))
+        for step in range(5):
+            signals.observe(float(np.exp(slope * (interval + step / 5))))
+        signals.close(0.0, 1.0)
+    expected = sustained(np.array(seen), slope)
+    for name in ("change", "trend", "fast", "slow", "slowest"):
+        column = SIGNAL_NAMES.index(name)
+        np.testing.assert_allclose(expected[2:, column], np.array(seen)[2:, column], rtol=1e-6, atol=1e-9)
+
+
+def test_schedules_and_responses_are_drawn(tmp_path: Path) -> None:
+    recipe, policy = networks(), climbing()
+    record = trace(policy, start(recipe, PROBES[0]))
+    assert record.log_lr.shape == (recipe.decisions.decisions, 4)
+    assert record.observation.shape == (recipe.decisions.decisions, len(SIGNAL_NAMES), 4)
+    assert len(schedules(policy, recipe).axes) == len(PROBES)
+    surface = response(policy, recipe).axes[0].images[0].get_array()
+    assert surface is not None
+    assert (surface[0] > surface[-1]).all()  # this policy raises the LR where the loss falls
+
+
+@pytest.mark.parametrize("name", ["nmf", "linear"])
+def test_shipped_policies_have_a_response(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(recipe: str) -> Recipe:
+        return load_recipe(recipe, ["horizon=40"])
+
+    monkeypatch.setattr(probes, "load_recipe", few)
+    (path,) = draw(name, tmp_path / name)
+    assert path.stat().st_size > 5_000

@@ -1,0 +1,67 @@
+"""Zero-shot transfer: every row is another place than training, and what is said of it is what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from lrpilot.configs import load_recipe
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.experiments import networks
+from lrpilot.experiments.networks import ERRORS, SCORED
+from lrpilot.experiments.stats import Paired
+from lrpilot.experiments.transfer import ROWS, Transfer, new_table, show, transfers
+from lrpilot.policy import SchedulePolicy
+
+SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.test=[iris]", "data.train=[wine]", "horizon=40"]
+
+
+def rows() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(ROWS.read_text())
+    return loaded
+
+
+def test_six_rows_each_somewhere_else_than_training() -> None:
+    assert len(rows()) == 6
+    for name, row in rows().items():
+        recipe, trained = load_recipe(row["recipe"], row["overrides"]), load_recipe(row["policy"])
+        assert isinstance(recipe, NetRecipe)
+        assert isinstance(trained, NetRecipe)
+        elsewhere = {
+            "horizon": recipe.horizon > max(trained.decisions.steps) * trained.decisions.decisions,
+            "width": recipe.problems.widen > trained.problems.widen,
+            "optimizer": not {*recipe.problems.optimizers} & {*trained.problems.optimizers},
+            "network": not {*recipe.problems.architectures} & {*trained.problems.architectures},
+            "data": not {*recipe.data.test} & {*trained.data.train},
+        }
+        assert any(elsewhere.values()), name
+        assert elsewhere["data"], name
+
+
+def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = SchedulePolicy(
+        {"name": "still", "signals": ["progress"], "action": "multiple_of_base", "decisions": 40}
+        | {"log_low": -1.0, "log_high": 1.0, "max_change": 1.0, "log_start": 0.0, "anchor": "linear"},
+        ((np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),),
+    )
+    monkeypatch.setattr("lrpilot.experiments.transfer.load_policy", lambda _: still)
+    monkeypatch.setattr(networks, "SHAPES", {name: networks.SHAPES[name] for name in ("linear-to-zero", "cosine")})
+    overrides = [*SMALL, "comparison.processes=1", "decisions.log_start=0"]
+    (row,) = transfers({"iris": {"policy": "still", "recipe": "universal", "overrides": overrides}}, 1)
+    assert row.failed[1] == len(ERRORS) * SCORED
+    assert row.by_error[ERRORS.index(1.0)] == pytest.approx(-row.right.mean, abs=1e-4)
+    assert row.right.mean == pytest.approx(0, abs=1e-4)  # it follows linear-to-zero
+    assert row.wrong.mean == pytest.approx(-np.mean(row.by_error), abs=1e-3)
+
+
+@pytest.mark.parametrize(("high", "failed", "holds"), [(0.01, 0, True), (-0.01, 0, False), (0.01, 1, False)])
+def test_a_row_holds_without_failures_if_the_interval_reaches_zero(high: float, failed: int, holds: bool) -> None:
+    gain = Paired(high - 0.1, high - 0.2, high, 0.4, 0.0, 0.6)
+    row = Transfer("there", "universal", gain, gain, [0.1] * 5, [0.2] * 5, (failed, 20))
+    assert row.holds is holds
+    table = new_table(1)
+    show(row, table)
+    assert table.row_count == 1
