@@ -10,7 +10,7 @@ from torch import nn
 
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.envs.process import Decisions
-from lrpilot.policy import FORMAT, SchedulePolicy
+from lrpilot.policy import FORMAT, PolicyError, SchedulePolicy
 
 
 def export(model: PPO, name: str, action: str, decisions: Decisions, **provenance: Any) -> SchedulePolicy:
@@ -33,16 +33,37 @@ def export(model: PPO, name: str, action: str, decisions: Decisions, **provenanc
         if isinstance(linear, nn.Linear):
             weight = linear.weight.cpu().numpy().astype(np.float32).copy()
             layers.append((weight, linear.bias.cpu().numpy().astype(np.float32).copy()))
-    card = {
-        "format": FORMAT,
-        "name": name,
-        "action": action,
-        "signals": list(policy.signals),
+    card = {"format": FORMAT, "name": name, "action": action, "signals": list(policy.signals), **manner(decisions)}
+    return SchedulePolicy({**card, **provenance}, tuple(layers))
+
+
+def manner(decisions: Decisions) -> dict[str, Any]:
+    """Return what a card says of how its policy acts: how often, and what its actions mean."""
+    entries = {
         "decisions": decisions.decisions,
         "anchor": decisions.anchor,
         "log_low": decisions.log_low,
         "log_high": decisions.log_high,
     }
     if decisions.max_change is not None:
-        card |= {"max_change": decisions.max_change, "log_start": decisions.log_start}
-    return SchedulePolicy({**card, **provenance}, tuple(layers))
+        entries |= {"max_change": decisions.max_change, "log_start": decisions.log_start}
+    return entries
+
+
+def check_manner(policy: SchedulePolicy, decisions: Decisions) -> None:
+    """Refuse a policy that was trained to act in another way than runs are made.
+
+    Args:
+        policy: The policy.
+        decisions: How runs are made.
+
+    Raises:
+        PolicyError: They disagree; the message names the keys to set.
+    """
+    expected = manner(decisions)
+    actual = {"anchor": policy.anchor, "max_change": None}
+    actual |= {key: policy.card[key] for key in (*expected, "max_change", "log_start") if key in policy.card}
+    wrong = {key: value for key, value in actual.items() if value != expected.get(key)}
+    if wrong:
+        settings = " ".join(f"decisions.{key}={'null' if value is None else value}" for key, value in wrong.items())
+        raise PolicyError(f"policy {policy.card['name']!r} acts in another way than this recipe; set {settings}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lrpilot.agents.export import check_manner
 from lrpilot.agents.run import Run
 from lrpilot.agents.tensorboard_log import record_hparams
 from lrpilot.agents.train import train
@@ -58,8 +59,13 @@ def compare_policies(
         folder: Where the results go.
         json_path: Write the JSON here and nothing else.
         console: Where everything is shown.
+
+    Raises:
+        PolicyError: A policy was trained to act in another way than the recipe's runs are made.
     """
     policies = [load_policy(name) for name in names]
+    for policy in policies:
+        check_manner(policy, recipe.decisions)
     if isinstance(recipe, NetRecipe):
         compare_on_networks(recipe, policies, folder, console)
         return

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lrpilot.agents.evaluate import act_by
+from lrpilot.agents.export import check_manner
 from lrpilot.agents.run import write_json
 from lrpilot.agents.train import commit
 from lrpilot.configs import load_recipe
@@ -70,6 +71,7 @@ def transfers(rows: dict[str, dict[str, Any]], networks: int) -> Iterator[Transf
         recipe = load_recipe(row["recipe"], row["overrides"])
         assert isinstance(recipe, NetRecipe)
         policy = load_policy(row["policy"])
+        check_manner(policy, recipe.decisions)
         yield _summary(name, row["policy"], compare_networks(recipe, {"learned": act_by(policy)}, networks))
 
 

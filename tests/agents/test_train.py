@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from lrpilot import load_policy
 from lrpilot.agents import train as training
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import act_by, evaluate
-from lrpilot.agents.export import export
+from lrpilot.agents.export import check_manner, export
 from lrpilot.agents.problem_sets import make_process, problem_set, role_seed
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import new_model, train
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.envs.sb3_env import BatchedVecEnv
+from lrpilot.policy import PolicyError
 from lrpilot.signals import SIGNAL_NAMES
 
 SMALL = ["ppo.iterations=4", "ppo.parallel=16", "ppo.replicas=4", "validation.problems=16", "validation.every=2"]
@@ -48,6 +50,18 @@ def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
     hidden = rng.uniform(-4, 4, (500, 5)).astype(np.float32)
     theirs, _ = model.predict(np.hstack([picked, hidden]), deterministic=True)
     np.testing.assert_allclose(ours, theirs[:, 0], atol=1e-6)
+
+
+def test_a_policy_that_acts_in_another_way_than_runs_are_made_is_refused(recipe: Recipe) -> None:
+    policy = export(model_of(recipe), "nmf", "fraction_of_bound", recipe.decisions)
+    check_manner(policy, recipe.decisions)
+    check_manner(load_policy("nmf"), load_recipe("nmf").decisions)
+    other = replace(recipe.decisions, decisions=11, max_change=0.5)
+    with pytest.raises(PolicyError, match=r"set decisions.max_change=null decisions.decisions=10"):
+        check_manner(policy, other)
+    changing = export(model_of(recipe), "nmf", "fraction_of_bound", replace(recipe.decisions, max_change=0.5))
+    with pytest.raises(PolicyError, match=r"set decisions.max_change=0.5"):
+        check_manner(changing, recipe.decisions)
 
 
 def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
