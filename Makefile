@@ -9,7 +9,7 @@ SMOKE_FLAG := $(if $(filter 1,$(SMOKE)),--smoke)
 export PYTHONWARNINGS ?= ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-agent compare tensorboard test test-all check lint wheel-test theory-tour bench clean
+.PHONY: help install train-agent compare tensorboard test test-all check lint wheel-test theory-tour transfer probes bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -23,7 +23,7 @@ $(READY): constraints.txt pyproject.toml
 
 install: $(READY)  ## make .venv and install everything, pinned
 
-train-agent: $(READY)  ## train, compare, factorise real matrices: make train-agent ENV=nmf [SEED=0] [SMOKE=1]
+train-agent: $(READY)  ## train and compare: make train-agent ENV=nmf|linear|cnn|nlp|universal [SEED=0] [SMOKE=1]
 	@$(BIN)/lrpilot train "$(ENV)" seed=$(SEED) $(SMOKE_FLAG)
 
 compare: $(READY)  ## the shipped policy against every tuned baseline: make compare ENV=nmf
@@ -50,6 +50,12 @@ check: lint test wheel-test  ## style, types, tests, and the tests against the b
 
 theory-tour: $(READY)  ## draw what theory says about LRs into docs/figures/theory
 	@$(BIN)/python -m lrpilot.experiments.theory_tour
+
+transfer: $(READY)  ## shipped policies where they never trained: longer, wider, other optimizers, data and networks
+	@$(BIN)/python -m lrpilot.experiments.transfer
+
+probes: $(READY)  ## draw what each shipped policy learned into docs/results
+	@$(BIN)/python -m lrpilot.experiments.probes
 
 bench: $(READY)  ## overhead of the scheduler and speed of the environment
 	@$(BIN)/python -m lrpilot.experiments.bench

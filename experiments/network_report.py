@@ -81,21 +81,31 @@ def headline(results: NetworkResults) -> dict[str, float]:
     return {"log_loss": float(_learned(results).mean()), "gain_over_tuned_linear": against.mean}
 
 
-def for_card(recipe: NetRecipe, results: NetworkResults) -> dict[str, Any]:
-    """Return what a policy's card says of the comparison."""
-    excess = np.mean([runs.final - results.tuned[REFERENCE].final for runs in _policies(results)], 0).mean(1)
-    steps = steps_to_cosine(results)
+def for_card(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a policy's card says of the comparison.
+
+    Args:
+        document: What `as_json` returned, or `compare.json` holds.
+
+    Returns:
+        Plain data: commit, networks, gain over each tuned schedule, excess over tuned linear-to-zero by error of the
+        base LR, share of the horizon to tuned cosine's final loss, failed runs and all runs.
+    """
+    learned = [runs for name, runs in document["from_wrong_base_lrs"].items() if name.startswith(LEARNED)]
+    final = np.array([runs["final"] for runs in learned])  # (seeds, errors, problems)
+    excess = (final - np.array(document["tuned"][REFERENCE]["final"])).mean((0, 2))
     return {
-        "commit": commit(),
-        "networks": recipe.comparison.test_problems // SCORED,
-        "policy_seeds": len(_policies(results)),
+        "commit": document["commit"],
+        "networks": final.shape[2] // SCORED,
+        "policy_seeds": len(learned),
         "gain_over_tuned": {
-            name: {key: round(value, 4) for key, value in _paired(results, runs).as_dict().items()}
-            for name, runs in results.tuned.items()
+            name: {key: round(value, 4) for key, value in gain.items()} for name, gain in document["verdict"].items()
         },
-        f"excess_over_tuned_{REFERENCE}": {f"× {e:g}": round(float(x), 4) for e, x in zip(ERRORS, excess, strict=True)},
-        "share_of_the_horizon_to_tuned_cosine": round(steps, 3) if np.isfinite(steps) else None,
-        "failed": [int(sum(runs.failed.sum() for runs in _policies(results))), _learned(results).size],
+        f"excess_over_tuned_{REFERENCE}": {
+            f"× {error:g}": round(float(value), 4) for error, value in zip(document["errors"], excess, strict=True)
+        },
+        "share_of_the_horizon_to_tuned_cosine": document["steps_to_cosine"],
+        "failed": [sum(sum(runs["failed"]) for runs in learned), final.size],
     }
 
 

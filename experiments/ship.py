@@ -1,8 +1,9 @@
-"""Choose the policy that ships: python -m lrpilot.experiments.ship RUN RUN RUN (finished runs of one recipe)."""
+"""Choose the policy that ships: python -m lrpilot.experiments.ship RUN … (finished runs of one recipe)."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,9 +78,17 @@ def ship(folders: Sequence[Path], console: Console) -> Path:
 
 
 def _evidence(run: Run, policies: Sequence[SchedulePolicy], folder: Path, console: Console) -> dict[str, Any]:
-    """Compare, write everything into a folder, and return what the card says."""
+    """Compare, write everything into a folder, and return what the card says.
+
+    A single run on networks has been compared already; its evidence is taken over.
+    """
     if isinstance(run.recipe, NetRecipe):
-        return for_card(run.recipe, compare_on_networks(run.recipe, policies, folder, console))
+        if len(policies) == 1:
+            shutil.copy(run.folder / "compare.json", folder)
+            shutil.copytree(run.folder / "figures", folder / "figures", dirs_exist_ok=True)
+        else:
+            compare_on_networks(run.recipe, policies, folder, console)
+        return for_card(json.loads((folder / "compare.json").read_text()))
     result = compare(run.recipe, policies, console)
     table.show(result, console)
     write(result, folder)
