@@ -245,7 +245,7 @@ def _schedules(results: NetworkResults) -> Figure:
     axes.plot(progress, 1 - progress, color="black", linestyle="--", linewidth=1, label=f"tuned {REFERENCE}")
     axes.set_yscale("log")
     axes.set(xlabel="share of the horizon", ylabel="LR / right base LR", ylim=(3e-4, 30))
-    axes.set_title("Learned schedules from wrong base LRs: median and middle half of the problems")
+    axes.set_title("Learned schedules: median and middle half of the problems")
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

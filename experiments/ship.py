@@ -34,8 +34,9 @@ SUMMARY = {
     "factor of 16",
 }
 _NETWORKS = (
-    "fine-tuning, where a small LR is the point; losses that may be negative or whose scale changes during the run; "
-    "runs of fewer than a hundred steps; networks of more than about 10^5 parameters have not been tried"
+    "runs whose LR you can tune: a tuned schedule is better still; fine-tuning, where a small LR is "
+    "the point; losses that may be negative or whose scale changes during the run; runs of fewer than a hundred steps; "
+    "networks of more than about 10^5 parameters have not been tried"
 )
 NOT_FOR = {
     "nmf": "training neural networks, or any loss without a stability bound; large, badly scaled matrices under strong "

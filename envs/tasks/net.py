@@ -41,11 +41,11 @@ class NetTask(AbstractTask):
 
         >>> problems = NetProblems(alike=2, data=("iris",), architectures=("mlp",), lr_error=(1.0, 1.0))
         >>> task = NetTask(problems, 4, replicas=2)
-        >>> task.reset(np.random.default_rng(0))
+        >>> task.reset(np.random.default_rng(3))
         >>> start = task.objective()
         >>> for _ in range(100): loss = task.sgd_step(task.reference())
         >>> start.round(1), task.objective().round(1)
-        (array([1.2, 1.2, 1.1, 1.1]), array([0.2, 0.2, 0.8, 0.8]))
+        (array([1.1, 1.1, 1.1, 1.1]), array([0.3, 0.3, 0.5, 0.5]))
     """
 
     hidden_size = 8

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from lrpilot.agents.export import manner
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments import networks
@@ -42,14 +43,14 @@ def test_six_rows_each_somewhere_else_than_training() -> None:
 
 
 def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = [*SMALL, "comparison.processes=1", "decisions.log_start=0"]
     still = SchedulePolicy(
-        {"name": "still", "signals": ["progress"], "action": "multiple_of_base", "decisions": 40}
-        | {"log_low": -1.0, "log_high": 1.0, "max_change": 1.0, "log_start": 0.0, "anchor": "linear"},
+        {"name": "still", "signals": ["progress"], "action": "multiple_of_base"}
+        | manner(load_recipe("universal", overrides).decisions),
         ((np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),),
     )
     monkeypatch.setattr("lrpilot.experiments.transfer.load_policy", lambda _: still)
     monkeypatch.setattr(networks, "SHAPES", {name: networks.SHAPES[name] for name in ("linear-to-zero", "cosine")})
-    overrides = [*SMALL, "comparison.processes=1", "decisions.log_start=0"]
     (row,) = transfers({"iris": {"policy": "still", "recipe": "universal", "overrides": overrides}}, 1)
     assert row.failed[1] == len(ERRORS) * SCORED
     assert row.by_error[ERRORS.index(1.0)] == pytest.approx(-row.right.mean, abs=1e-4)
