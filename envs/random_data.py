@@ -9,16 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpilot.envs.tasks.ranges import scale
 from lrpilot.envs.text_data import DOCSTRING_LENGTH, SYMBOLS, Symbols
 from lrpilot.signals import Floats
 
 SAMPLES = 2000
 SIGNAL_LENGTH, WINDOW = 40, 16
 Labelled = tuple[Floats, Symbols]
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def vectors(rng: np.random.Generator) -> Labelled:
@@ -30,14 +27,14 @@ def vectors(rng: np.random.Generator) -> Labelled:
     Returns:
         Features, shape (N, d), and one of 2 to 10 classes for each, shape (N,).
     """
-    size, classes = round(_log_uniform(rng, 4, 64)), int(rng.integers(2, 11))
+    size, classes = round(scale(rng, 4, 64)), int(rng.integers(2, 11))
     scales = np.arange(1, size + 1) ** -rng.uniform(0, 1.5)
     features = rng.standard_normal((SAMPLES, size)) * scales
     if rng.random() < 0.5:
         labels = rng.integers(classes, size=SAMPLES)
-        features += (_log_uniform(rng, 0.5, 4) * rng.standard_normal((classes, size)) * scales)[labels]
+        features += (scale(rng, 0.5, 4) * rng.standard_normal((classes, size)) * scales)[labels]
     else:
-        hidden = np.tanh(features / scales @ rng.standard_normal((size, 16)) * _log_uniform(rng, 0.2, 2) / size**0.5)
+        hidden = np.tanh(features / scales @ rng.standard_normal((size, 16)) * scale(rng, 0.2, 2) / size**0.5)
         logits = hidden @ rng.standard_normal((16, classes))
         labels = (logits + rng.uniform(0, 1) * rng.gumbel(size=logits.shape)).argmax(1)
     mixing, _ = np.linalg.qr(rng.standard_normal((size, size)))
@@ -72,7 +69,7 @@ def _patterns(rng: np.random.Generator, shape: tuple[int, ...]) -> Labelled:
         np.roll(patterns[c], s, tuple(a - 1 for a in axes)) for c, s in zip(labels, shifts, strict=True)
     ])
     noise = _smooth(rng, SAMPLES, shape, rng.uniform(0, 2))
-    return (shifted + _log_uniform(rng, 0.2, 3) * noise)[:, None], labels
+    return (shifted + scale(rng, 0.2, 3) * noise)[:, None], labels
 
 
 def _smooth(rng: np.random.Generator, count: int, shape: tuple[int, ...], exponent: float) -> Floats:
@@ -97,9 +94,9 @@ def texts(rng: np.random.Generator) -> tuple[Symbols, Symbols]:
     Returns:
         Symbols, shape (N, DOCSTRING_LENGTH), and one of 2 to 6 classes for each, shape (N,).
     """
-    classes, used = int(rng.integers(2, 7)), round(_log_uniform(rng, 8, SYMBOLS))
+    classes, used = int(rng.integers(2, 7)), round(scale(rng, 8, SYMBOLS))
     common = -rng.uniform(0.5, 1.5) * np.log(np.arange(1, used + 1))
-    logits = common + _log_uniform(rng, 0.1, 1) * rng.standard_normal((classes, used))
+    logits = common + scale(rng, 0.1, 1) * rng.standard_normal((classes, used))
     labels = rng.integers(classes, size=SAMPLES)
     noise = rng.gumbel(size=(SAMPLES, DOCSTRING_LENGTH, used))
     return (logits[labels][:, None] + noise).argmax(-1), labels
@@ -114,9 +111,9 @@ def language(rng: np.random.Generator) -> tuple[Symbols, Symbols]:
     Returns:
         Inputs and the symbols that come next, each of shape (N, WINDOW).
     """
-    used = round(_log_uniform(rng, 8, SYMBOLS))
+    used = round(scale(rng, 8, SYMBOLS))
     common = -rng.uniform(0, 1.5) * np.log(np.arange(1, used + 1))
-    logits = common + _log_uniform(rng, 0.5, 4) * rng.standard_normal((2, used, used))
+    logits = common + scale(rng, 0.5, 4) * rng.standard_normal((2, used, used))
     share = rng.uniform(0, 1)  # of the symbols that depend on the one before the last
     chain: Symbols = rng.integers(used, size=(WINDOW + 1, 2 * SAMPLES))
     for t in range(2, WINDOW + 1):

@@ -13,8 +13,9 @@ SMALLEST_VOCABULARY = 8
 def view(dataset: Dataset, rng: np.random.Generator) -> Dataset:
     """Return the same data in another light.
 
-    Classes are left out (two or more remain), rare symbols become one, features are scaled one by one over up to a
-    decade, everything is scaled by up to e either way, and noise is added.
+    Classes are left out (two or more remain) and rare symbols become one. Each feature of vectors, each channel of
+    pictures and signals, gets noise of up to its own size and a log-normal factor (σ up to 0.7); all together a
+    factor of up to e either way.
 
     Args:
         dataset: What is looked at; it stays as it is.

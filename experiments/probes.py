@@ -138,10 +138,7 @@ def sustained(typical: Floats, slope: float) -> Floats:
     """
     seen, updates = typical.copy(), np.maximum(np.arange(len(typical)) - 1, 0)
     lags = {"change": 0.0, "trend": 0.0, "fast": FAST, "slow": SLOW, "slowest": SLOWEST}
-    for (
-        name,
-        weight,
-    ) in lags.items():  # an average of weight w is (1 − (1 − w)ⁿ)(1 − w)/w intervals behind after n updates
+    for name, weight in lags.items():  # after n updates an average is (1 − (1 − w)ⁿ)(1 − w)/w intervals behind
         behind = (1 - (1 - weight) ** updates) * (1 - weight) / weight if weight else 1.0
         seen[:, SIGNAL_NAMES.index(name)] = np.clip(np.arcsinh(100 * slope * behind) / 2, -RANGE, RANGE)
     return seen

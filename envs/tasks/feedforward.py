@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lrpilot.envs.tasks.layers import ACTIVATIONS, Attention, Mean, Network, Positions, Residual, Swap
+from lrpilot.envs.tasks.ranges import scale
 
 Shape = tuple[int, ...]
 
@@ -17,11 +18,6 @@ Shape = tuple[int, ...]
 def pick(rng: np.random.Generator, *choices: int) -> int:
     """Return one of the choices, all equally likely."""
     return int(rng.choice(choices))
-
-
-def scale(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return a number drawn log-uniformly between the two."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def activation(rng: np.random.Generator, *names: str) -> nn.Module:

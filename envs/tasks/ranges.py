@@ -41,3 +41,8 @@ def log_uniform(bounds: Range, count: int, rng: np.random.Generator) -> Floats:
     """
     values: Floats = np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
     return values
+
+
+def scale(rng: np.random.Generator, low: float, high: float) -> float:
+    """Return a number drawn log-uniformly between the two."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

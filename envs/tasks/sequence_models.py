@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from lrpilot.envs.tasks.feedforward import Shape, activation, pick, scale
+from lrpilot.envs.tasks.feedforward import Shape, activation, pick
 from lrpilot.envs.tasks.layers import Attention, DecayingMemory, Mean, Network, Positions, Recurrence, Residual, Swap
+from lrpilot.envs.tasks.ranges import scale
 from lrpilot.envs.text_data import SYMBOLS
 
 EMBEDDING = 16  # where the width of the network is not that of the embedding

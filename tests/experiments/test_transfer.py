@@ -15,7 +15,7 @@ from lrpilot.experiments import networks
 from lrpilot.experiments.networks import ERRORS, SCORED
 from lrpilot.experiments.stats import Paired
 from lrpilot.experiments.transfer import ROWS, Transfer, new_table, show, transfers
-from lrpilot.policy import SchedulePolicy
+from lrpilot.policy import PolicyError, SchedulePolicy
 
 SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.test=[iris]", "data.train=[wine]", "horizon=40"]
 
@@ -56,6 +56,13 @@ def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.by_error[ERRORS.index(1.0)] == pytest.approx(-row.right.mean, abs=1e-4)
     assert row.right.mean == pytest.approx(0, abs=1e-4)  # it follows linear-to-zero
     assert row.wrong.mean == pytest.approx(-np.mean(row.by_error), abs=1e-3)
+
+
+def test_a_policy_that_does_not_exist_is_named_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrpilot.experiments.transfer.compare_networks", lambda *_: pytest.fail("it was run"))
+    fits = {"policy": "universal", "recipe": "universal", "overrides": []}
+    with pytest.raises(PolicyError, match="no policy 'nope'"):
+        next(transfers({"first": fits, "second": fits | {"policy": "nope"}}, 1))
 
 
 @pytest.mark.parametrize(("high", "failed", "holds"), [(0.01, 0, True), (-0.01, 0, False), (0.01, 1, False)])
