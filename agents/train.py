@@ -53,9 +53,9 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     """
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
-    parallel, replicas = recipe.ppo.parallel, recipe.ppo.replicas
-    process = make_process(recipe, "train", parallel, replicas=replicas)
-    env = BatchedVecEnv(process, True, replicas, recipe.ppo.tail, recipe.signals)
+    ppo = recipe.ppo
+    process = make_process(recipe, "train", ppo.parallel, replicas=ppo.replicas)
+    env = BatchedVecEnv(process, True, ppo.replicas, ppo.tail, ppo.worst, recipe.signals)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)

@@ -58,6 +58,7 @@ class PPOSettings(_Section):
     replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
     processes: int = Field(1, ge=1, description="processes that compute the runs of a rollout; divides `parallel`")
     tail: float | None = Field(None, gt=0, description="leads over siblings, in nats, beyond which pay is logarithmic")
+    worst: float | None = Field(None, le=0, description="with a tail: returns below it, in nats, count as it")
     averaging: float = Field(0.0, ge=0, lt=1, description="weight of the old in the running average that is exported")
     minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
     epochs: int = Field(ge=1, description="passes over a rollout")

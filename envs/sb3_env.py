@@ -11,8 +11,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from lrpilot.envs.process import Process
+from lrpilot.envs.siblings import STANDING_SIZE, Siblings
 from lrpilot.envs.spaces import action_space, observation_space
-from lrpilot.signals import SIGNAL_NAMES, Floats
+from lrpilot.signals import SIGNAL_NAMES
 
 
 class BatchedVecEnv(VecEnv):
@@ -20,13 +21,11 @@ class BatchedVecEnv(VecEnv):
 
     Args:
         process: The batched process; its batch size is the number of environments.
-        with_hidden: Append the task's hidden state to the observation, for an asymmetric critic.
-        replicas: How many successive runs share a problem and its noise. Each is then paid its reward minus the mean
-            reward of its siblings: their actions are independent of its own, so the policy gradient keeps its mean,
-            and what the problem and its noise contribute cancels.
-        tail: If given, each is paid for g(lead) instead, g(x) = tail · asinh(x / tail), where the lead is its return
-            so far minus the median of its siblings': differences beyond `tail`, in nats, count logarithmically. Else
-            the few problems on which runs blow up make up nearly all of the gradient's variance.
+        with_hidden: Append the task's hidden state to the observation, for an asymmetric critic; with a `tail`, also
+            how each run stands among its siblings.
+        replicas: How many successive runs share a problem and its noise, and are paid relative to each other.
+        tail: How: see `Siblings`.
+        worst: The same.
         signals: Names of the signals that are observed; all if not given.
 
     Raises:
@@ -39,20 +38,18 @@ class BatchedVecEnv(VecEnv):
         with_hidden: bool = False,
         replicas: int = 1,
         tail: float | None = None,
+        worst: float | None = None,
         signals: Sequence[str] = SIGNAL_NAMES,
     ) -> None:
-        space = observation_space(process.task.hidden_size if with_hidden else 0, signals)
+        self._with_hidden = with_hidden
+        self._with_standing = with_hidden and tail is not None
+        unseen = process.task.hidden_size * self._with_hidden + STANDING_SIZE * self._with_standing
+        space = observation_space(unseen, signals)
         super().__init__(process.task.batch_size, space, action_space())
         self.process = process
-        if self.num_envs % replicas:
-            raise ValueError(f"replicas must divide the {self.num_envs} runs, {replicas} does not")
-        self._with_hidden = with_hidden
+        self._siblings = Siblings(self.num_envs, replicas, tail, worst)
         self._columns = [SIGNAL_NAMES.index(name) for name in signals]
-        self._replicas = replicas
-        self._tail = tail
-        self._paid = np.zeros(self.num_envs)  # since the start of the run
         self._actions: NDArray[np.float32] = np.zeros((self.num_envs, 1), dtype=np.float32)
-        self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
 
     def reset(self) -> NDArray[np.float32]:
@@ -60,12 +57,17 @@ class BatchedVecEnv(VecEnv):
         if self._seeds[0] is not None:
             self.process.seed(self._seeds[0])
         self._reset_seeds()
-        self._returns, self._paid = np.zeros(self.num_envs), np.zeros(self.num_envs)
+        self._siblings.restart(np.ones(self.num_envs, dtype=np.bool_))
         return self._seen(self.process.reset())
 
     def _seen(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen = observation[:, self._columns]
-        return np.hstack([seen, self.process.hidden()]) if self._with_hidden else seen
+        parts = [observation[:, self._columns]]
+        if self._with_hidden:
+            parts.append(self.process.hidden())
+        if self._with_standing:
+            log_multiple = np.asarray(self.process.signals.log_multiple, dtype=np.float64)
+            parts.append(self._siblings.standing(log_multiple).astype(np.float32))
+        return np.hstack(parts)
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
         """Take in the actions, shape (B, 1)."""
@@ -74,40 +76,23 @@ class BatchedVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Return observations, rewards, ends and infos; ended runs have begun anew."""
         observation, reward, done = self.process.step(self._actions[:, 0].astype(np.float64))
-        if self._replicas > 1:  # siblings stay in step: one that exploded waits for the others
+        if self._siblings.replicas > 1:  # siblings stay in step: one that exploded waits for the others
             done = self.process.decision >= self.process.config.decisions
+        pay = self._siblings.pay(reward)
         observation = self._seen(observation)
-        self._returns += reward
         self._lengths += 1
-        pay = self._relative(reward)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if done.any():
             for b in np.flatnonzero(done):
                 infos[b] = {
                     "terminal_observation": observation[b],
                     "TimeLimit.truncated": False,
-                    "episode": {"r": float(self._returns[b]), "l": int(self._lengths[b]), "t": 0.0},
+                    "episode": {"r": float(self._siblings.returns[b]), "l": int(self._lengths[b]), "t": 0.0},
                 }
-            self._returns[done] = 0
-            self._paid = np.where(done, 0.0, self._paid)
+            self._siblings.restart(done)
             self._lengths[done] = 0
             observation = self._seen(self.process.reset(done))
         return observation, pay.astype(np.float32), done, infos
-
-    def _relative(self, reward: Floats) -> Floats:
-        """What each run is paid, shape (B,): its reward relative to its siblings'."""
-        if self._replicas == 1:
-            return reward
-        relative: Floats
-        if self._tail is not None:
-            returns = self._returns.reshape(-1, self._replicas)
-            lead = (returns - np.median(returns, 1, keepdims=True)).ravel()
-            due = self._tail * np.arcsinh(lead / self._tail)
-            relative, self._paid = due - self._paid, due
-            return relative
-        groups = reward.reshape(-1, self._replicas)
-        relative = (groups - groups.mean(1, keepdims=True)) * self._replicas / (self._replicas - 1)
-        return relative.ravel()
 
     def close(self) -> None:
         """Nothing to close."""

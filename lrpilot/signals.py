@@ -25,8 +25,10 @@ Numbers = float | Floats  # one run, or B runs side by side
 TINY = float(np.finfo(np.float64).tiny)
 LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
 FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the three averages of the level
+TIE = 1e-9  # nats; a level that is lower by less is not a better one, but rounding
 SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
 MEDIUM = 0.2  # the same in the average of the persistence
+LONGEST_TOLD = 32.0  # steps of an interval; longer ones look the same, or no long run would look familiar
 RANGE = 4.0  # observations are clipped to [-4, 4]
 
 
@@ -60,6 +62,7 @@ SIGNALS = (
     Signal("steepest_multiple", "log_multiple minus its value at that fall, / 3", "nats / 3"),
     Signal("peak", "highest log_multiple so far minus log_multiple, / 3", "nats / 3", 0.0),
     Signal("log_multiple_change", "log_multiple minus its value one interval earlier", "nats"),
+    Signal("interval", "log of the steps in the last interval, / 3; more than 32 count as 32", "nats / 3", 0.0),
     Signal("reference_change", "log of the reference LR over its first value, / 3", "nats / 3"),
     Signal("gradient", "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3", "nats / 3"),
     Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3", "nats / 3"),
@@ -171,8 +174,8 @@ class Signals:
         self.fast = f.where(started, self.fast - fall, level)
         self.slow = f.where(started, self.slow + SLOW * (level - self.slow), level)
         self.slowest = f.where(started, self.slowest + SLOWEST * (level - self.slowest), level)
-        improved = (level < self.best) | (self.intervals == 0)
-        self.best = f.where(improved, level, self.best)
+        improved = (level < self.best - TIE) | (self.intervals == 0)
+        self.best = f.where(started, f.minimum(level, self.best), level)
         self.since_best = f.where(improved, 0.0, self.since_best + 1.0)
         self.multiple_at_best = f.where(improved, log_multiple, self.multiple_at_best)
         steeper = (fall > self.steepest) | (self.intervals == 0)
@@ -180,7 +183,7 @@ class Signals:
         self.multiple_at_steepest = f.where(steeper, log_multiple, self.multiple_at_steepest)
         higher = (log_multiple > self.highest_multiple) | (self.intervals == 0)
         self.highest_multiple = f.where(higher, log_multiple, self.highest_multiple)
-        self.steps = self.intervals * 0.0 + n
+        self.steps = level * 0.0 + n
         self.trend = slope * n
         self.spread = f.sqrt(f.maximum(scatter, 0.0))
         self.log_multiple_change = f.where(started, log_multiple - self.log_multiple, 0.0)
@@ -226,13 +229,15 @@ class Signals:
         at_best, at_steepest, peak = ((self.log_multiple - multiple) / 3 for multiple in multiples)
         memory = (f.asinh(self.since_best) / 1.5, at_best, steepest, at_steepest, -peak)
         grown = (self.gradient - self.gradient_origin) / 6
+        interval = f.log(f.maximum(f.minimum(self.steps, LONGEST_TOLD), 1.0)) / 3
         moved = (self.reference - self.reference_origin) / 3
         efficiencies = (self.efficiency, self.mean_efficiency)
         cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
         gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines)]
         first = (progress, self.log_multiple / 3, self.level / 5)
-        entries = (*first, *squashed, *scores, *memory, self.log_multiple_change, moved, *gradient, self.has_gradient)
-        return np.array([f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in entries], dtype=np.float64)
+        entries = (*first, *squashed, *scores, *memory, self.log_multiple_change, interval, moved, *gradient)
+        vector = [f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in (*entries, self.has_gradient)]
+        return np.array(vector, dtype=np.float64)
 
     def restart(self, slots: NDArray[np.bool_]) -> None:
         """Forget the runs in the marked slots.
