@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot import readings
@@ -69,6 +70,7 @@ class LearnedLR(AbstractMetricLR):
         policy = policy if isinstance(policy, SchedulePolicy) else load_policy(policy)
         self._fingerprint = policy.fingerprint
         self._reads_gradients = policy.reads_gradients
+        self._gradient_sq = math.nan  # read at a decision
         self._warmup = warmup
         groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
         self._largest_base = max((float(group.get("initial_lr", group["lr"])) for group in groups), default=1.0)
@@ -80,56 +82,43 @@ class LearnedLR(AbstractMetricLR):
         super().__init__(optimizer, last_epoch)
 
     @property
-    def multiplier(self) -> float:
-        """LR over base LR, the same for all groups."""
-        ramp = min(1.0, (self.last_epoch + 1) / (self._warmup + 1))
-        return self._schedule.lr / self._largest_base * ramp
-
-    @property
     def skipped(self) -> int:
-        """Losses so far that were not finite; each made the LR back off."""
+        """Losses that were not finite, up to the last decision; each made the LR back off."""
         return self._schedule.skipped
 
-    def _observe(self, loss: float) -> None:
-        self._schedule.observe(loss)
+    def _lrs(self) -> list[float | Tensor]:
+        multiplier = self._schedule.lr / self._largest_base
+        if self.last_epoch < self._warmup:
+            multiplier *= (self.last_epoch + 1) / (self._warmup + 1)
+        return self._scaled(multiplier)
+
+    def _decides(self) -> bool:
+        return self._schedule.decides_at <= self._schedule.calls + 1 < self._schedule.horizon
+
+    def _decide(self, losses: list[float]) -> None:
+        for loss in losses:
+            self._schedule.observe(loss)
+        if self._reads_gradients:
+            self._gradient_sq = readings.gradient_sq(self.optimizer)
 
     def _advance(self) -> None:
-        if not self._schedule.observed:
-            self._warn_once("no loss seen yet, so the LR holds: call scheduler.step(loss), or observe(loss) first")
-        gradient_sq = math.nan
-        if self._reads_gradients and self._schedule.calls_to_decision == 1:
-            gradient_sq = readings.gradient_sq(self.optimizer)
-        known = math.isfinite(gradient_sq)
-        self._schedule.advance(gradient_sq, readings.weights(self.optimizer) if known else None)
+        if math.isfinite(self._gradient_sq):
+            self._schedule.advance(self._gradient_sq, readings.weights(self.optimizer))
+            self._gradient_sq = math.nan
+        else:
+            self._schedule.advance()
+        self._listening = self._schedule.decides_at < math.inf
 
-    def _wants_losses(self) -> bool:
-        return self._schedule.calls_to_decision == 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data: it loads with `torch.load(weights_only=True)`."""
-        self._drain()
-        own = {"last_epoch": self.last_epoch, "_step_count": self._step_count, "_warned": self._warned}
-        lrs = {"base_lrs": list(self.base_lrs), "_last_lr": list(self._last_lr)}
+    def _own_state(self) -> dict[str, Any]:
         travel = {name: torch.from_numpy(value.copy()) for name, value in self._schedule.travel.state().items()}
-        return {**own, **lrs, "policy": self._fingerprint, "schedule": self._schedule.state(), "travel": travel}
+        return {"policy": self._fingerprint, "schedule": self._schedule.state(), "travel": travel}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state; the run goes on bit for bit.
-
-        Args:
-            state_dict: What `state_dict` returned, of a scheduler with the same arguments.
-
-        Raises:
-            ValueError: The state is of another policy, or no state of a LearnedLR.
-        """
-        if state_dict.get("policy") != self._fingerprint:
+    def _load_own(self, state: dict[str, Any]) -> None:
+        if state.get("policy") != self._fingerprint:
             raise ValueError(
-                f"the state was saved with policy {str(state_dict.get('policy'))[:12]}…, this scheduler has "
+                f"the state was saved with policy {str(state.get('policy'))[:12]}…, this scheduler has "
                 f"{self._fingerprint[:12]}…: load the policy file that the run began with"
             )
-        self._schedule.load(state_dict["schedule"])
-        self._schedule.travel = Travel(**{name: value.numpy() for name, value in state_dict["travel"].items()})
-        self._waiting.clear()
-        for key in ("last_epoch", "_step_count", "_warned", "base_lrs", "_last_lr"):
-            value = state_dict[key]
-            setattr(self, key, list(value) if isinstance(value, list) else value)
+        self._schedule.load(state["schedule"])
+        self._schedule.travel = Travel(**{name: value.numpy() for name, value in state["travel"].items()})
+        self._listening = self._schedule.decides_at < math.inf

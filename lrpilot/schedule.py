@@ -23,6 +23,13 @@ class Schedule:
 
     Made by `SchedulePolicy.schedule`, which documents the arguments.
 
+    Attributes:
+        lr: The LR of the next step.
+        reference: What it is a multiple of: the bound for policies of that kind, else the base LR.
+        calls: Steps made.
+        decides_at: Number of the step after which the next decision is made, as soon as there is a loss; infinite if
+            all are made.
+
     Raises:
         ValueError: An argument is out of range; the message names it.
     """
@@ -57,15 +64,17 @@ class Schedule:
         self._anchor: Anchor = anchor
         self._read_bound = bound
         self._bound: float | None = None
-        self._calls = 0
-        self._due = self._interval  # the call at which the next decision is made
+        self.reference = self._base_lr
+        self.calls = 0
+        self.decides_at = self._next_decision()
         self._log_sum = 0.0  # Σ log(LR / reference) over the open interval
         self._log_count = 0
-        self._non_finite = 0  # losses of the open interval that were not finite
+        self._losses: list[float] = []  # of the open interval
         self._back_off = 1.0
-        self.skipped = 0  # losses of the whole run that were not finite
+        self._skipped = 0  # losses until the last decision that were not finite
         self._refresh_bound()
         self._log_multiple = self._policy(self.signals.vector(0.0), log_start)
+        self._multiple = math.exp(self._log_multiple)
         self.lr = self._allowed()
 
     def __call__(self, loss: float, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
@@ -84,12 +93,7 @@ class Schedule:
 
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several between two calls of `advance` are averaged."""
-        loss = float(loss)
-        if math.isfinite(loss):
-            self.signals.observe(loss)
-        else:
-            self.skipped += 1
-            self._non_finite += 1
+        self._losses.append(float(loss))
 
     def advance(self, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
         """Move on by one step; without a new observation no new decision is made.
@@ -101,50 +105,50 @@ class Schedule:
         Returns:
             The LR, per step; also in `lr`.
         """
-        self._calls += 1
-        if self.limits.guard != "off" or self._calls >= self._due:
+        self.calls += 1
+        due = self.calls >= self.decides_at
+        if self._read_bound is not None and (due or self.limits.guard != "off"):
             self._refresh_bound()
-        if self._calls >= self.horizon:  # the run is over: hold, but stay inside the bound
+        if self.calls >= self.horizon:  # the run is over: hold, but stay inside the bound
             self.lr = float(self.limits.clip(self.lr, self._bound))
             return self.lr
-        if self._calls >= self._due and (self.signals.count or self._non_finite):
+        if due and self._losses:
             self._decide(gradient_sq, weights)
         self.lr = self._allowed()
         return self.lr
 
     @property
-    def calls_to_decision(self) -> int:
-        """Which of the next calls of `advance` makes a decision: 1 for the very next; 0 if none will."""
-        calls = max(self._due - self._calls, 1)
-        return calls if self._calls + calls < self.horizon else 0
-
-    @property
-    def observed(self) -> bool:
-        """Whether any loss was seen yet."""
-        return bool(self.signals.count or self.signals.intervals or self.skipped)
-
-    @property
-    def reference(self) -> float:
-        """What the LR is a multiple of: the bound for policies of that kind, else the base LR."""
-        return self._bound if self._relative_to_bound and self._bound is not None else self._base_lr
+    def skipped(self) -> int:
+        """Losses of the whole run that were not finite."""
+        return self._skipped + sum(not math.isfinite(loss) for loss in self._losses)
 
     def _decide(self, gradient_sq: float, weights: Weights | None) -> None:
-        self._due = self._calls + self._interval
-        self._back_off = back_off(self._back_off, self._non_finite > 0)
-        self._non_finite = 0
-        if self.signals.count:
+        self.decides_at = self._next_decision()
+        finite = [loss for loss in self._losses if math.isfinite(loss)]
+        non_finite = len(self._losses) - len(finite)
+        self._losses = []
+        self._skipped += non_finite
+        self._back_off = back_off(self._back_off, non_finite > 0)
+        if finite:
+            self.signals.observe_all(finite)
             cosines = UNKNOWN if weights is None else self.travel.move(weights)
             self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, cosines)
-            observation = self.signals.vector(self._calls / self.horizon)
+            observation = self.signals.vector(self.calls / self.horizon)
             self._log_multiple = self._policy(observation, self._log_multiple)
+        self._multiple = math.exp(self._log_multiple) * self._back_off
         self._log_sum, self._log_count = 0.0, 0
+
+    def _next_decision(self) -> float:
+        """The call of `advance` that makes the next decision, infinite if none will."""
+        call = self.calls + self._interval
+        return call if call < self.horizon else math.inf
 
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""
         reference = self.reference
-        multiple = math.exp(self._log_multiple) * float(anchor_multiple(self._anchor, self._calls / self.horizon))
-        lr = float(self.limits.clip(multiple * self._back_off * reference, self._bound))
-        self._log_sum += math.log(max(lr, 1e-300) / reference)
+        anchored = self._multiple * anchor_multiple(self._anchor, self.calls / self.horizon)
+        lr = float(self.limits.clip(anchored * reference, self._bound))
+        self._log_sum += math.log((lr or 1e-300) / reference)
         self._log_count += 1
         return lr
 
@@ -155,12 +159,13 @@ class Schedule:
         bound = float(self._read_bound())
         if math.isfinite(bound) and bound > 0:
             self._bound = bound
+            self.reference = bound if self._relative_to_bound else self._base_lr
         elif self._bound is None:
             raise ValueError(f"bound() returned {bound} before the first step, must be a positive number")
 
     def state(self) -> dict[str, Any]:
-        """Return all that changes over a run, as Python numbers in a flat dictionary."""
-        own = {key: getattr(self, key) for key in _STATE}
+        """Return all that changes over a run, as Python numbers and a list of them in a flat dictionary."""
+        own = {key: getattr(self, key) for key in _STATE} | {"_losses": list(self._losses)}
         return own | {f"signals.{key}": value for key, value in self.signals.state().items()}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -177,19 +182,22 @@ class Schedule:
         if missing:
             raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
         for key in _STATE:
-            setattr(self, key, state[key])
+            value = state[key]
+            setattr(self, key, list(value) if isinstance(value, list) else value)
         self.signals = Signals(**{key: signals[key] for key in Signals().state()})
 
 
 _STATE = (
     "lr",
-    "skipped",
+    "reference",
     "_bound",
-    "_calls",
-    "_due",
+    "calls",
+    "decides_at",
     "_log_sum",
     "_log_count",
-    "_non_finite",
+    "_losses",
+    "_skipped",
     "_back_off",
     "_log_multiple",
+    "_multiple",
 )

@@ -10,6 +10,7 @@ log losses of 1 % and of a factor of 100 can both be told from 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -146,6 +147,16 @@ class Signals:
         self.total_sq = self.total_sq + x * x
         self.weighted = self.weighted + self.count * x
         self.count += 1
+
+    def observe_all(self, losses: Sequence[float]) -> None:
+        """Take in the losses of many steps of one run, at least one: as `observe` for each, rounding apart."""
+        x = np.log(np.maximum(losses, TINY))
+        if self.count == 0:
+            self.opening = float(x[0])
+        self.total += float(x.sum())
+        self.total_sq += float(x @ x)
+        self.weighted += float(x @ np.arange(self.count, self.count + len(x)))
+        self.count += len(x)
 
     def close(
         self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, cosines: Cosines = UNKNOWN

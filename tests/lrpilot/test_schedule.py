@@ -120,5 +120,5 @@ def test_state_resumes_bit_for_bit(cut: int, seed: int) -> None:
     second = policy.schedule(1.0, 110)
     second.load(first.state())
     assert drive(second, losses[cut:]) == whole[cut:]
-    with pytest.raises(ValueError, match="skipped missing"):
-        second.load({key: value for key, value in first.state().items() if key != "skipped"})
+    with pytest.raises(ValueError, match="calls missing"):
+        second.load({key: value for key, value in first.state().items() if key != "calls"})

@@ -1,0 +1,91 @@
+"""Losses: kept by step, averaged over their parts, read late; and over ranks, in one collective."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lrpilot.losses import PACKED, Losses
+
+
+def test_one_loss_a_step_comes_back_as_it_is() -> None:
+    losses = Losses()
+    for loss in (0.5, torch.tensor(0.25), 3):
+        losses.add(loss)
+        losses.end_step()
+    assert losses.take() == [0.5, 0.25, 3.0]
+    assert losses.take() == []
+
+
+def test_parts_of_a_step_count_as_their_mean_and_steps_without_loss_are_left_out() -> None:
+    losses = Losses()
+    for step in ([1.0, 2.0], [], [math.inf, 1.0], [4.0]):
+        for loss in step:
+            losses.add(loss)
+        losses.end_step()
+    assert losses.take() == [1.5, math.inf, 4.0]
+
+
+def test_a_loss_that_is_not_a_number_stays_one() -> None:
+    losses = Losses()
+    losses.add(math.inf)
+    losses.add(-math.inf)
+    losses.end_step()
+    assert math.isnan(losses.take()[0])
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that says that it is on an accelerator, and counts how often it is read."""
+
+    reads = 0
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return False
+
+    def tolist(self) -> list[float]:
+        Elsewhere.reads += 1
+        return torch.Tensor.tolist(self.as_subclass(torch.Tensor))
+
+
+def test_losses_on_an_accelerator_are_copied_and_read_in_one_transfer() -> None:
+    losses, place = Losses(), torch.zeros(()).as_subclass(Elsewhere)
+    count = 2 * PACKED + 3
+    for step in range(count):
+        place.fill_(float(step))  # as a captured graph does: always the same memory
+        losses.add(place)
+        losses.end_step()
+    Elsewhere.reads = 0
+    assert losses.take() == [float(step) for step in range(count)]
+    assert Elsewhere.reads == 1
+
+
+def test_losses_from_here_and_there_keep_their_order() -> None:
+    losses = Losses()
+    for loss in (torch.tensor(1.0).as_subclass(Elsewhere), 2.0, torch.tensor(3.0).as_subclass(Elsewhere)):
+        losses.add(loss)
+        losses.end_step()
+    assert losses.take() == [1.0, 2.0, 3.0]
+
+
+def test_what_is_not_taken_is_plain_data_and_comes_back() -> None:
+    losses = Losses()
+    for step in ([1.0, 2.0], [torch.tensor(5.0).as_subclass(Elsewhere)]):
+        for loss in step:
+            losses.add(loss)
+        losses.end_step()
+    state = losses.state()
+    assert state == {"numbers": [1.0, 2.0, 5.0], "ends": [2, 3]}
+    again = Losses()
+    again.load(state)
+    again.add(7.0)
+    again.end_step()
+    assert again.take() == [1.5, 5.0, 7.0]
+    assert losses.take() == [1.5, 5.0]
+
+
+def test_more_than_one_element_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"one element, not shape \(2,\)"):
+        Losses().add(torch.ones(2))

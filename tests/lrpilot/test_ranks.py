@@ -1,0 +1,81 @@
+"""Two ranks with different data decide alike: the same LRs and weights at every step, one collective a decision."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from lrpilot import LearnedLR, losses
+from lrpilot.metric_lr import AbstractMetricLR
+
+STEPS, INTERVAL = 120, 2  # a policy of 60 decisions
+SCHEDULERS: dict[str, Callable[[torch.optim.Optimizer], AbstractMetricLR]] = {
+    "universal": lambda optimizer: LearnedLR(optimizer, "universal", horizon=STEPS),
+}
+
+
+def train(scheduler: str, told: str, rank: int) -> dict[str, Any]:
+    """Train on the rank's own data; only the ranks named in `told` pass their losses on."""
+    torch.manual_seed(0)
+    model = DistributedDataParallel(torch.nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = SCHEDULERS[scheduler](optimizer)
+    torch.manual_seed(1 + rank)
+    x, y = torch.randn(STEPS, 8, 4), (1 + 9 * rank) * torch.randn(STEPS, 8, 1)  # losses differ by about 100
+    collectives, lrs, weights = _counted_collectives(), [], []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        loss = (model(x[step]) - y[step]).square().mean()
+        loss.backward()
+        optimizer.step()
+        schedule.step(loss if str(rank) in told else None)
+        lrs.append(schedule.get_last_lr()[0])
+        weights.append(torch.cat([part.detach().flatten().clone() for part in model.parameters()]))
+    return {"lrs": torch.tensor(lrs), "weights": torch.stack(weights), "collectives": len(collectives)}
+
+
+def _counted_collectives() -> list[torch.Tensor]:
+    original, seen = distributed.all_reduce, []
+
+    def counting(table: torch.Tensor) -> None:
+        seen.append(table)
+        original(table)
+
+    losses.distributed.all_reduce = counting  # type: ignore[assignment]
+    return seen
+
+
+def two_ranks(folder: Path, scheduler: str, told: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run this file as two processes."""
+    command = [sys.executable, __file__, str(folder), scheduler, told]
+    ranks = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    errors = [rank.communicate(timeout=120)[1] for rank in ranks]
+    assert all(rank.returncode == 0 for rank in ranks), errors
+    first, second = (torch.load(folder / f"{rank}.pt") for rank in range(2))
+    return first, second
+
+
+@pytest.mark.parametrize("told", ["01", "1"])
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_ranks_stay_equal_with_one_collective_a_decision(tmp_path: Path, scheduler: str, told: str) -> None:
+    first, second = two_ranks(tmp_path, scheduler, told)
+    assert torch.equal(first["lrs"], second["lrs"])
+    assert torch.equal(first["weights"], second["weights"])
+    assert first["lrs"].unique().numel() > STEPS // 2
+    assert first["collectives"] == second["collectives"] == STEPS // INTERVAL - 1
+
+
+if __name__ == "__main__":
+    folder, scheduler, told, rank = sys.argv[1:]
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=int(rank), world_size=2)
+    torch.save(train(scheduler, told, int(rank)), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
