@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from lrpilot import LearnedLR, load_policy
+from lrpilot import GreedyLR, LearnedLR, load_policy
 from lrpilot.agents.problem_sets import CHUNK
 from lrpilot.envs.families import make_process
 from lrpilot.envs.tasks.net import NetTask
 from lrpilot.envs.tasks.net_problems import NetProblems, part_of
 from lrpilot.signals import SIGNALS
 
-HORIZON, REPEATS = 200, 30
+HORIZON = 4_800
+COMMON, ALL = 40, 240  # the schedulers decide at some of the multiples of the first, and all at those of the second
+REPEATS = 30
 
 
 def microseconds(call: Callable[[], object], count: int) -> float:
@@ -36,35 +38,45 @@ def microseconds(call: Callable[[], object], count: int) -> float:
     return float(np.median(times))
 
 
-def scheduler_overhead(kind: str) -> float:
-    """Return µs a step over whole runs of 200 steps; the optimizer's step is not counted.
+def scheduler_overhead(name: str, loss: float | Tensor) -> tuple[float, float]:
+    """Return the median time of a scheduler's step between decisions and at one, µs; the optimizer's is not counted.
 
     Args:
-        kind: "learned", "plateau" or "one-cycle".
+        name: A key of `SCHEDULERS`.
+        loss: What it is given: a number, or a tensor that a training loop has at hand.
+
+    Returns:
+        Both medians over a run of `HORIZON` steps; equal for schedulers that decide at every step.
     """
     parameters = [torch.nn.Parameter(torch.rand(40, 8)), torch.nn.Parameter(torch.rand(8, 40))]
-    losses = np.geomspace(10, 1, HORIZON).tolist()
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    step = SCHEDULERS[name](optimizer)
+    optimizer.step()
     times = []
-    for _ in range(REPEATS):
-        optimizer = torch.optim.SGD(parameters, lr=0.1)
-        for parameter in parameters:
-            parameter.grad = torch.rand_like(parameter)
-        step = _stepper(kind, optimizer)
-        optimizer.step()
-        start = time.perf_counter()
-        for loss in losses:
-            step(loss)
-        times.append((time.perf_counter() - start) / HORIZON * 1e6)
-    return float(np.median(times))
+    for _ in range(HORIZON):
+        start = time.perf_counter_ns()
+        step(loss)
+        times.append((time.perf_counter_ns() - start) / 1e3)
+    each = np.array(times)
+    step_number = np.arange(1, HORIZON + 1)
+    between, at_one = each[step_number % COMMON > 0], each[step_number % ALL == 0]
+    return float(np.median(between)), float(np.median(at_one))
 
 
-def _stepper(kind: str, optimizer: torch.optim.Optimizer) -> Callable[[float], object]:
-    if kind == "learned":
-        return LearnedLR(optimizer, "nmf", horizon=HORIZON).step
-    if kind == "plateau":
-        return ReduceLROnPlateau(optimizer).step
-    one_cycle = OneCycleLR(optimizer, 0.1, total_steps=HORIZON + 1)
-    return lambda _: one_cycle.step()
+def _one_cycle(optimizer: torch.optim.Optimizer) -> Callable[[float | Tensor], object]:
+    scheduler = OneCycleLR(optimizer, 0.1, total_steps=HORIZON + 1)
+    return lambda _: scheduler.step()
+
+
+SCHEDULERS: dict[str, Callable[[torch.optim.Optimizer], Callable[[float | Tensor], object]]] = {
+    "ReduceLROnPlateau": lambda optimizer: ReduceLROnPlateau(optimizer).step,
+    "OneCycleLR": _one_cycle,
+    "LearnedLR, universal": lambda optimizer: LearnedLR(optimizer, "universal", horizon=HORIZON).step,
+    "LearnedLR, nmf": lambda optimizer: LearnedLR(optimizer, "nmf", horizon=HORIZON).step,
+    "GreedyLR": lambda optimizer: GreedyLR(optimizer, every=COMMON).step,
+}
 
 
 def environment_speed() -> float:
@@ -111,8 +123,10 @@ def main() -> None:
     torch.set_num_threads(1)
     policy, observation = load_policy("nmf"), np.zeros(len(SIGNALS))
     print(f"policy evaluation       {microseconds(lambda: policy.action(observation), 1000):8.1f} µs")
-    for kind in ("learned", "plateau", "one-cycle"):
-        print(f"scheduler, {kind:12s} {scheduler_overhead(kind):8.1f} µs a step (mean over {HORIZON} steps)")
+    for name in SCHEDULERS:
+        times = [scheduler_overhead(name, loss) for loss in (1.5, torch.tensor(1.5))]
+        between, at_one = (" and ".join(f"{time:5.1f}" for time in kind) for kind in zip(*times, strict=True))
+        print(f"{name:22s} {between} µs a step, {at_one} µs at a decision (loss a float and a tensor)")
     print(f"NMF environment         {environment_speed():8,.0f} problem-steps a second, one thread")
     together, alone = network_speed()
     print(f"CNNs, 64 side by side   {together:8,.0f} net-steps a second, one thread")

@@ -1,5 +1,6 @@
 """lrpilot: learned learning-rate schedules that one can load and trust."""
 
+from lrpilot.greedy import GreedyLR as GreedyLR
 from lrpilot.learned import LearnedLR as LearnedLR
 from lrpilot.policy import PolicyError as PolicyError
 from lrpilot.policy import SchedulePolicy as SchedulePolicy

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lrpilot.policy import PolicyError, list_policies, load_policy
+from lrpilot.describe import describe
+from lrpilot.onnx_file import onnx_bytes
+from lrpilot.policy import PolicyError, list_policies, load_policy, read_card
+from lrpilot.replay import TraceError, read_trace, replay, table_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, WRONG = 0, 1, 2
 RUNS = Path("runs")
+
+
+class CommandError(ValueError):
+    """The words of a command don't go together, or it can't write where it should; the message says what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides behind an option, which argparse does not connect with those before it
         options.overrides += rest
-    if options.command in {"policies", "inspect"}:
-        return _guarded(options, (PolicyError,))
+    if options.command in {"policies", "inspect", "export"}:
+        return _guarded(options, (PolicyError, TraceError, CommandError, ModuleNotFoundError))
     try:
         from lrpilot.configs import ConfigError
         from lrpilot.envs.data import DataError
@@ -60,16 +69,55 @@ def _complain(message: str) -> int:
 
 def _policies(_: argparse.Namespace) -> None:
     for name in list_policies():
-        card = load_policy(name).card
+        card = read_card(name)
         print(f"{name}: {card.get('summary', card['action'])}")
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    if options.verify:
+        policy = load_policy(options.policy)
+        card, seal = policy.card, {"fingerprint": policy.fingerprint}
+    else:
+        card, seal = read_card(options.policy), {}
+    if options.json:
+        print(json.dumps({**card, **seal}, indent=2))
+        return
+    print(describe(card), end="")
+    print(f"fingerprint  {seal.get('fingerprint', 'weights not read; --verify reads and checks them')}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    replayed = {"--losses": options.losses, "--base-lr": options.base_lr, "--horizon": options.horizon}
+    if options.format == "onnx":
+        given = [name for name, value in replayed.items() if value is not None]
+        if given:
+            raise CommandError(f"{' '.join(given)}: only --format json replays losses; leave it out for onnx")
+        output = options.output or Path(f"{Path(options.policy).stem}.onnx")
+        _write(output, onnx_bytes(load_policy(options.policy)))
+        print(output)
+        return
+    if options.losses is None or options.base_lr is None:
+        raise CommandError("--format json replays the losses of a recorded run: give --losses TRACE and --base-lr LR")
     policy = load_policy(options.policy)
-    card = dict(policy.card)
-    recipe = card.get("trained", {}).pop("recipe", "") if isinstance(card.get("trained"), dict) else ""
-    print(json.dumps({**card, "fingerprint": policy.fingerprint}, indent=2, ensure_ascii=False))
-    print(recipe, end="")
+    text = table_text(replay(policy, read_trace(options.losses), options.base_lr, options.horizon))
+    if options.output is None:
+        print(text, end="")
+    else:
+        _write(options.output, text.encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    temporary = Path(f"{path}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise CommandError(
+            f"can't write {path} ({error.strerror}); give --output FILE in an existing folder"
+        ) from error
 
 
 def _tasks(_: argparse.Namespace) -> None:
@@ -124,6 +172,7 @@ def _console() -> Console:
 _COMMANDS = {
     "policies": _policies,
     "inspect": _inspect,
+    "export": _export,
     "tasks": _tasks,
     "train": _train,
     "compare": _compare,
@@ -139,12 +188,37 @@ class _OneLineParser(argparse.ArgumentParser):
         self.exit(WRONG, f"lrpilot: {message}\n")
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number
+
+
+def _steps(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of steps, at least 1")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="lrpilot", description="Learned learning-rate schedules.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("policies", help="list the shipped policies")
-    inspect = commands.add_parser("inspect", help="print the card of a policy")
+    inspect = commands.add_parser("inspect", help="print the card of a policy; its weights are not read")
     inspect.add_argument("policy", help="name or path")
+    inspect.add_argument("--verify", action="store_true", help="read and check the weights too; print the fingerprint")
+    inspect.add_argument("--json", action="store_true", help="the raw card, with the recipe")
+    export = commands.add_parser("export", help="a policy as an ONNX network, or its schedule on recorded losses")
+    export.add_argument("policy", help="name or path")
+    export.add_argument("--format", choices=("onnx", "json"), required=True, help="json: the schedule, step by step")
+    export.add_argument("--losses", type=Path, metavar="TRACE", help="one loss a line, CSV with a column loss, or JSON")
+    export.add_argument("--base-lr", type=_positive, metavar="LR", help="per step; fraction_of_bound: the bound")
+    export.add_argument("--horizon", type=_steps, metavar="N", help="steps of the run; by default one a loss")
+    export.add_argument("--output", type=Path, metavar="FILE", help="by default POLICY.onnx, json: standard output")
     commands.add_parser("tasks", help="list the registered environments")
     train = commands.add_parser("train", help="train a policy, compare it, try it on real data")
     train.add_argument("config", nargs="?", help="recipe: a name or a YAML file")

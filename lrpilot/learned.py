@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from typing import Any
 
 import torch
@@ -37,7 +38,8 @@ class LearnedLR(AbstractMetricLR):
         optimizer: Any torch optimizer. Its LR is the base LR; policies that choose a fraction of a bound use it only
             for the ratios of groups, and in place of the bound where none is given.
         policy: A name out of `list_policies()`, a path, or a loaded policy.
-        horizon: The number of `step` calls the run will make; past it the LR holds its last value.
+        horizon: The number of `step` calls the run will make; past it the LR holds its last value. A warning says
+            so if it is less than the number of the policy's decisions.
         bound: Returns the current largest stable LR per step (`lrpilot.theory` has some); read at every step.
         warmup: Steps of linear warm-up; they count towards the horizon.
         lr_min: Smallest LR of the group with the largest base LR, absolute; a bound wins over it.
@@ -77,6 +79,13 @@ class LearnedLR(AbstractMetricLR):
         self._schedule = policy.schedule(
             self._largest_base, horizon, bound=bound, lr_min=lr_min, lr_max=lr_max, guard=guard
         )
+        if horizon < policy.card["decisions"]:
+            warnings.warn(
+                f"horizon={horizon} is less than the {policy.card['decisions']} decisions that the policy makes in a "
+                "run: it was not trained for so short ones, and may not reach a useful LR",
+                UserWarning,
+                stacklevel=2,
+            )
         if self._reads_gradients and groups:
             self._schedule.travel.start(readings.weights(optimizer))
         super().__init__(optimizer, last_epoch)

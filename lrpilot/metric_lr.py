@@ -17,7 +17,8 @@ class AbstractMetricLR(LRScheduler):
     """An `LRScheduler` whose LR answers to a stream of losses.
 
     Losses are collected, and read only where the rule decides: nothing synchronises an accelerator in between. The
-    LRs are functions of the user's base LRs and of the rule's own state, never of what stands in the optimizer.
+    LRs are functions of the user's base LRs and of the rule's own state, never of what stands in the optimizer. A group
+    added later comes with its base LR, that is what it would have had at the start.
 
     A subclass sets its own fields first and calls `super().__init__` last (which makes the initial step), and says when
     it decides, how, and what the LRs then are.
@@ -146,6 +147,12 @@ class AbstractMetricLR(LRScheduler):
         missing = [key for key in (*own, "losses") if key not in state_dict]
         if missing:
             raise ValueError(f"this is no state of a {type(self).__name__}: {', '.join(missing)} missing")
+        groups = len(self.optimizer.param_groups)
+        if len(state_dict["base_lrs"]) > groups:
+            raise ValueError(
+                f"the state has {len(state_dict['base_lrs'])} parameter groups and the optimizer {groups}: add those "
+                "that were added in the run before the state is loaded"
+            )
         self._load_own(state_dict)
         self._losses.load(state_dict["losses"])
         for key in own:

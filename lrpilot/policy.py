@@ -7,35 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lrpilot.anchor import ANCHORS, Anchor
+from lrpilot.anchor import Anchor
+from lrpilot.card import ACTIONS as ACTIONS
+from lrpilot.card import CARD_KEY as CARD_KEY
+from lrpilot.card import FORMAT as FORMAT
+from lrpilot.card import MAX_BYTES, Refuse, card_of, refusal
+from lrpilot.card import PolicyError as PolicyError
 from lrpilot.clipping import Guard
 from lrpilot.schedule import Bound, Schedule
 from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
 
-FORMAT = 1
-CARD_KEY = "lrpilot"
-ACTIONS = ("fraction_of_bound", "multiple_of_base")
-MAX_BYTES, MAX_LAYERS, MAX_WIDTH, MAX_LOG = 16_000_000, 8, 4096, 20.0
+MAX_LAYERS, MAX_WIDTH = 8, 4096
 SHIPPED = Path(__file__).parent / "policies"
 SUFFIX = ".safetensors"
 
 Float32 = NDArray[np.float32]
-
-
-class PolicyError(ValueError):
-    """A policy file that can't be trusted, or a policy that does not exist; the message says what and where."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,77 +189,54 @@ def load_policy(policy: str | os.PathLike[str]) -> SchedulePolicy:
         >>> load_policy("nmf").card["action"]
         'fraction_of_bound'
     """
+    path = _path(policy)
+    refuse = refusal(path)
+    if path.stat().st_size > MAX_BYTES:
+        refuse(f"larger than {MAX_BYTES:,} bytes; a policy is about 20 kB")
+    card = card_of(path)
+    return SchedulePolicy(card, _checked_layers(_tensors(path, refuse), len(card["signals"]), refuse))
+
+
+def read_card(policy: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the card of a policy without its weights, which may be damaged, or far too large.
+
+    Args:
+        policy: One of `list_policies()`, or a path.
+
+    Returns:
+        The checked card.
+
+    Raises:
+        PolicyError: There is no such policy, or its card is malformed.
+
+    Example:
+        >>> read_card("nmf")["log_high"]
+        0.0
+    """
+    return card_of(_path(policy))
+
+
+def _path(policy: str | os.PathLike[str]) -> Path:
     path = SHIPPED / f"{policy}{SUFFIX}" if policy in list_policies() else Path(policy)
     if not path.is_file():
         names = ", ".join(list_policies())
         raise PolicyError(f"no policy {os.fspath(policy)!r}: shipped are {names}; or give the path of a policy file")
-    return _read(path)
+    return path
 
 
-def read_card(policy: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the checked card of a policy; same arguments and errors as `load_policy`."""
-    return load_policy(policy).card
-
-
-def _read(path: Path) -> SchedulePolicy:
-    def refuse(what: str) -> NoReturn:
-        raise PolicyError(f"{path}: {what}")
-
-    if path.stat().st_size > MAX_BYTES:
-        refuse(f"larger than {MAX_BYTES:,} bytes; a policy is about 20 kB")
+def _tensors(path: Path, refuse: Refuse) -> dict[str, NDArray[Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 if file.get_slice(name).get_dtype() != "F32":
                     refuse(f"tensor {name!r} is {file.get_slice(name).get_dtype()}, must be F32")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         refuse(f"not a whole safetensors file ({error})")
-    card = _checked_card(metadata, refuse)
-    return SchedulePolicy(card, _checked_layers(tensors, len(card["signals"]), refuse))
-
-
-def _checked_card(metadata: Mapping[str, str], refuse: Callable[[str], NoReturn]) -> dict[str, Any]:
-    """The card, once each field that determines an LR is known to be of the right type and in range."""
-    try:
-        card = json.loads(metadata.get(CARD_KEY, ""))
-    except (ValueError, RecursionError):
-        refuse(f"metadata {CARD_KEY!r} is missing or is not JSON; this is no lrpilot policy")
-    if not isinstance(card, dict):
-        refuse(f"the card is a {type(card).__name__}, must be a JSON object")
-
-    def check(key: str, good: Callable[[Any], bool], allowed: str) -> None:
-        if key not in card:
-            refuse(f"card has no {key!r}; it must be {allowed}")
-        if not good(card[key]):
-            refuse(f"card {key!r} is {str(card[key])[:60]!r}, must be {allowed}")
-
-    def is_log(value: Any) -> bool:
-        return type(value) in {int, float} and math.isfinite(value) and abs(value) <= MAX_LOG
-
-    check("format", lambda v: type(v) is int and v == FORMAT, f"{FORMAT}")
-    check("name", lambda v: isinstance(v, str) and 0 < len(v) <= 100, "a string of 1 to 100 characters")
-    check("action", lambda v: v in ACTIONS, f"one of {', '.join(ACTIONS)}")
-    check("decisions", lambda v: type(v) is int and 1 <= v <= 10_000, "an integer in 1..10000")
-    check("log_low", is_log, f"a finite number within ±{MAX_LOG}")
-    check("log_high", lambda v: is_log(v) and v > card["log_low"], "a finite number above 'log_low'")
-    if "max_change" in card:
-        check("max_change", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
-        check("log_start", lambda v: is_log(v) and card["log_low"] <= v <= card["log_high"], "within log_low..log_high")
-    if "anchor" in card:
-        check("anchor", lambda v: v in ANCHORS, f"one of {', '.join(ANCHORS)}")
-    names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"
-    check(
-        "signals",
-        lambda v: isinstance(v, list) and 0 < len(v) == len({*map(str, v)} & {*SIGNAL_NAMES}),
-        names,
-    )
-    return card
 
 
 def _checked_layers(
-    tensors: Mapping[str, NDArray[Any]], inputs: int, refuse: Callable[[str], NoReturn]
+    tensors: Mapping[str, NDArray[Any]], inputs: int, refuse: Refuse
 ) -> tuple[tuple[Float32, Float32], ...]:
     """The layers, once their names, shapes and values are known to form a network with one output."""
     depth = len(tensors) // 2

@@ -51,7 +51,7 @@ class Schedule:
     ) -> None:
         if not (math.isfinite(base_lr) and base_lr > 0):
             raise ValueError(f"base_lr must be a positive number, not {base_lr}")
-        if isinstance(horizon, bool) or int(horizon) != horizon or horizon < 1:
+        if isinstance(horizon, bool) or not math.isfinite(horizon) or int(horizon) != horizon or horizon < 1:
             raise ValueError(f"horizon must be a whole number of steps, at least 1, not {horizon}")
         self.horizon = int(horizon)
         self.limits = Limits(guard, lr_min, lr_max)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lrpilot.cli import main
+from lrpilot.policy import SHIPPED, load_policy, read_card
 
 
 def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -24,7 +25,9 @@ def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[
 
 
 def test_import_brings_no_rl_stack() -> None:
-    code = "import sys, lrpilot; print({'stable_baselines3', 'gymnasium', 'scipy', 'pydantic'} & {*sys.modules})"
+    code = (
+        "import sys, lrpilot; print({'stable_baselines3', 'gymnasium', 'scipy', 'pydantic', 'onnx'} & {*sys.modules})"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -33,9 +36,71 @@ def test_policies_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policies"]) == 0
     assert "nmf: stochastic NMF" in capsys.readouterr().out
     assert main(["inspect", "nmf"]) == 0
-    card, _ = json.JSONDecoder().raw_decode(capsys.readouterr().out)
-    assert card["name"] == "nmf"
+    text = capsys.readouterr().out
+    assert text.startswith("nmf: ")
+    for section in ("for", "not for", "measured", "LR", "decisions", "reads", "signals", "selected", "trained"):
+        assert f"\n{section:<13}" in text
+    assert "weights not read" in text.splitlines()[-1]
+    assert main(["inspect", "nmf", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card == read_card("nmf")
     assert card["results"]["policy_seeds"] >= 3
+
+
+def test_inspect_reads_a_file_with_damaged_weights_and_verify_refuses_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes((SHIPPED / "nmf.safetensors").read_bytes()[:-100])
+    assert main(["inspect", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("nmf: ")
+    assert main(["inspect", str(path), "--verify"]) == 2
+    assert "not a whole safetensors file" in capsys.readouterr().err
+    assert main(["inspect", "nmf", "--verify"]) == 0
+    assert load_policy("nmf").fingerprint in capsys.readouterr().out.splitlines()[-1]
+    assert main(["inspect", "nmf", "--verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == load_policy("nmf").fingerprint
+
+
+def test_export_onnx_writes_one_file_named_after_the_policy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "nmf", "--format", "onnx"]) == 0
+    assert capsys.readouterr().out == "nmf.onnx\n"
+    assert main(["export", str(SHIPPED / "nmf.safetensors"), "--format", "onnx", "--output", "again"]) == 0
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["again", "nmf.onnx"]
+    assert Path("again").read_bytes() == Path("nmf.onnx").read_bytes()
+    for nowhere in ("no/x.onnx", "again/x.onnx", "."):
+        assert main(["export", "nmf", "--format", "onnx", "--output", nowhere]) == 2
+        assert f"lrpilot: can't write {nowhere} (" in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_export_onnx_without_onnx_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", "nmf", "--format", "onnx"]) == 2
+    assert capsys.readouterr().err == "lrpilot: an ONNX file needs onnx: pip install 'lrpilot[export]'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_json_is_the_schedule_on_the_trace(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    losses, trace, output = [3.0, 2.5, float("nan"), 2.0], tmp_path / "trace.csv", tmp_path / "table.json"
+    trace.write_text("loss\n" + "\n".join(map(str, losses)))
+    words = ["export", "universal", "--format", "json", "--losses", str(trace), "--base-lr", "1e-2"]
+    assert main([*words, "--horizon", "400"]) == 0
+    table = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    schedule = load_policy("universal").schedule(0.01, 400)
+    assert [row["lr"] for row in table["rows"]] == [schedule.lr, *(schedule(loss) for loss in losses[:-1])]
+    assert [row["decision"] for row in table["rows"]] == [True, False, False, False]
+    assert (table["policy"], table["base_lr"], table["horizon"]) == ("universal", 0.01, 400)
+    assert main([*words, "--output", str(output)]) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads(output.read_text())["horizon"] == 4
 
 
 def test_tasks_lists_the_environments(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +140,38 @@ def test_bad_input_is_one_line_code_2_and_nothing_written(words: list[str], mess
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stdout == ""
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nmf"], "required: --format"),
+        (["nmf", "--format", "pickle"], "invalid choice: 'pickle'"),
+        (["nope", "--format", "onnx"], "no policy 'nope'"),
+        (["nmf", "--format", "onnx", "--base-lr", "1"], "--base-lr: only --format json replays"),
+        (["nmf", "--format", "json", "--base-lr", "1"], "give --losses TRACE and --base-lr LR"),
+        (["nmf", "--format", "json", "--losses", "binary", "--base-lr", "1"], "no UTF-8 text"),
+        (["nmf", "--format", "json", "--losses", "nope", "--base-lr", "1"], "nope: can't be read (No such"),
+        (["nmf", "--format", "json", "--losses", "x", "--base-lr", "nan"], "'nan' is no positive number"),
+        (["nmf", "--format", "json", "--losses", "x", "--base-lr", "fast"], "'fast' is no positive number"),
+        (["nmf", "--format", "json", "--losses", "x", "--horizon", "1.5"], "'1.5' is no whole number"),
+        (["nmf", "--format", "json", "--losses", "x", "--horizon", "0"], "'0' is no whole number"),
+    ],
+)
+def test_bad_exports_are_one_line_code_2_and_nothing_written(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("binary").write_bytes(b"\xff")
+    try:
+        code = main(["export", *words])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["binary"]
 
 
 def test_example_runs_and_lowers_the_loss() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from lrpilot import PolicyError, SchedulePolicy, list_policies, load_policy
-from lrpilot.policy import CARD_KEY
+from lrpilot.card import MAX_BYTES, MAX_DEPTH
+from lrpilot.describe import WIDTH, describe
+from lrpilot.policy import CARD_KEY, read_card
 
 Maker = Callable[..., SchedulePolicy]
 
@@ -140,3 +143,148 @@ def test_a_pickle_is_refused_without_being_run(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04cos\nsystem\n(S'exit 1'\ntR.")
     with pytest.raises(PolicyError, match="not a whole safetensors file"):
         load_policy(path)
+
+
+def test_card_is_read_though_the_weights_are_cut_off_spoilt_or_huge(policy: SchedulePolicy, tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    policy.save(path)
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    for damaged in (data[:header], data[: header + 10], data + b"more"):
+        path.write_bytes(damaged)
+        assert read_card(path) == policy.card
+        with pytest.raises(PolicyError, match="not a whole safetensors file"):
+            load_policy(path)
+    os.truncate(path, 100 * MAX_BYTES)  # sparse: takes no room
+    assert read_card(path) == policy.card
+    with pytest.raises(PolicyError, match="larger than 16,000,000 bytes"):
+        load_policy(path)
+    _write(policy, path, **{"1_bias": np.full(8, np.nan, np.float32)})
+    assert read_card(path) == policy.card
+
+
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(0, 2000), flip=st.integers(0, 400))
+def test_a_damaged_header_is_refused_or_says_what_loading_says(
+    tmp_path_factory: pytest.TempPathFactory, length: int, flip: int
+) -> None:
+    from tests.conftest import make_policy
+
+    path = tmp_path_factory.mktemp("p") / "p.safetensors"
+    make_policy().save(path)
+    data = path.read_bytes()
+    if length < 8 + int.from_bytes(data[:8], "little"):
+        path.write_bytes(data[:length])
+        with pytest.raises(PolicyError):
+            read_card(path)
+    path.write_bytes(data[:flip] + bytes([data[flip] ^ 0x55]) + data[flip + 1 :])
+    with contextlib.suppress(PolicyError):
+        assert load_policy(path).card == read_card(path)
+
+
+def _with_header(path: Path, header: bytes, announced: int | None = None) -> Path:
+    path.write_bytes((len(header) if announced is None else announced).to_bytes(8, "little") + header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"", "a header of 0 bytes"),
+        (b"[]", "the header is no JSON object"),
+        (b"[" * 100_000, "the header is no JSON object"),
+        (b"\xff", "the header is no JSON object"),
+        (b"{}", "no lrpilot policy"),
+        (b'{"__metadata__": 1}', "no lrpilot policy"),
+        (b'{"__metadata__": {"lrpilot": 1}}', "no lrpilot policy"),
+        (b'{"__metadata__": {"lrpilot": "[]"}}', "the card is a list"),
+    ],
+)
+def test_bad_headers_are_refused(tmp_path: Path, header: bytes, message: str) -> None:
+    path = _with_header(tmp_path / "bad.safetensors", header)
+    for read in (read_card, load_policy):
+        with pytest.raises(PolicyError, match=message):
+            read(path)
+
+
+def test_an_announced_header_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
+    path = _with_header(tmp_path / "bad.safetensors", b"{}", 2**63)
+    with pytest.raises(PolicyError, match="a header of 9,223,372,036,854,775,808 bytes is announced"):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ('"log_low": NaN', "not JSON"),
+        ('"results": -Infinity', "not JSON"),
+        ('"results": 1e999', "not JSON"),
+        ('"log_low": -1' + "0" * 400, "within"),
+        ('"results": ' + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested deeper than 16"),
+    ],
+)
+def test_cards_hold_nothing_that_can_not_be_written_again(
+    policy: SchedulePolicy, tmp_path: Path, field: str, message: str
+) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(save(_tensors(policy), {CARD_KEY: f"{json.dumps(policy.card)[:-1]}, {field}}}"}))
+    with pytest.raises(PolicyError, match=message):
+        load_policy(path)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(free=st.dictionaries(st.sampled_from(["summary", "not_for", "results", "trained", "selection", "x"]), ANYTHING))
+def test_any_card_can_be_described_and_none_commands_the_terminal(free: dict[str, Any]) -> None:
+    from tests.conftest import make_policy
+
+    text = describe(make_policy(**free).card)
+    assert all(character.isprintable() for character in text.replace("\n", ""))
+
+
+def test_a_stranger_can_not_clear_the_screen(policy_maker: Maker) -> None:
+    text = describe(policy_maker(name="\x1b[2J", summary="a\nname: \u202efalse\ud800", x={"\x9b1m": 1}).card)
+    assert text.startswith("\\x1b[2J: a learned")
+    assert "a\\nname: \\u202efalse\\ud800" in text
+    assert "\\x9b1m" in text
+
+
+@pytest.mark.parametrize("name", list_policies())
+def test_descriptions_hold_all_that_a_card_says(name: str) -> None:
+    card = read_card(name)
+    assert all(len(line) <= WIDTH for line in describe(card).splitlines())
+    words = " ".join(describe(card).split())
+    for entry in (
+        card["name"],
+        card["summary"],
+        card["not_for"],
+        card["trained"]["commit"],
+        ", ".join(card["signals"]),
+    ):
+        assert " ".join(entry.split()) in words
+    assert f"{card['decisions']} a run" in words
+    assert "the card does not say" not in words
+
+
+def test_a_stranger_can_not_overwrite_what_the_card_really_says(policy_maker: Maker) -> None:
+    card = policy_maker().card
+    lines = describe({**card, "LR": "small", "reads": "nothing", "other": 1}).splitlines()
+    assert lines[: len(describe(card).splitlines())] == describe(card).splitlines()
+    assert [line.split() for line in lines[-3:]] == [["other", "LR", "small"], ["reads", "nothing"], ["other", "1"]]
+
+
+def test_description_of_a_bare_card_says_what_it_does_not_say(policy: SchedulePolicy) -> None:
+    lines = describe(policy.card).splitlines()
+    assert [line.split("  ")[0] for line in lines if "the card does not say" in line] == [
+        "for",
+        "not for",
+        "measured",
+        "selected",
+        "trained",
+    ]

@@ -99,6 +99,8 @@ def test_several_losses_between_two_steps_are_averaged_and_none_means_no_decisio
         ({"base_lr": math.nan}, "base_lr"),
         ({"horizon": 0}, "horizon must be a whole number"),
         ({"horizon": 1.5}, "horizon"),
+        ({"horizon": math.inf}, "horizon must be a whole number"),
+        ({"horizon": math.nan}, "horizon must be a whole number"),
         ({"guard": "loose"}, "guard must be one of"),
         ({"lr_min": 2.0, "lr_max": 1.0}, "lr_min"),
     ],

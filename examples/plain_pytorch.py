@@ -1,0 +1,48 @@
+"""Train a small network with a learned schedule in your own loop: python examples/plain_pytorch.py.
+
+In your script: make the scheduler from the optimizer and the number of steps, and call `scheduler.step(loss)` after
+each `optimizer.step()`.
+"""
+
+from statistics import fmean
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from lrpilot import LearnedLR
+from lrpilot.envs.dataset import split
+from lrpilot.envs.datasets import load_dataset
+
+
+def train(epochs: int = 15, lr: float = 1e-3, seed: int = 0) -> tuple[list[float], list[float]]:
+    """Train a convolutional network on digits; return loss and LR of each step."""
+    torch.manual_seed(seed)
+    digits = split(load_dataset("digits"), "train")
+    data = TensorDataset(digits.inputs, digits.targets)
+    loader = DataLoader(data, batch_size=64, shuffle=True, generator=torch.Generator().manual_seed(seed))
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(256, 10),
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    scheduler = LearnedLR(optimizer, "universal", horizon=epochs * len(loader))
+    losses, lrs = [], []
+    for _ in range(epochs):
+        for inputs, targets in loader:
+            lrs.append(scheduler.get_last_lr()[0])
+            optimizer.zero_grad()
+            loss = cross_entropy(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            scheduler.step(loss)
+            losses.append(loss.item())
+    return losses, lrs
+
+
+if __name__ == "__main__":
+    losses, _ = train()
+    print(f"loss {fmean(losses[:17]):.3f} -> {fmean(losses[-17:]):.3f} (means of the first and the last epoch)")

@@ -1,0 +1,123 @@
+"""The card of a policy as text that a person reads before trusting it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from lrpilot.anchor import Anchor
+from lrpilot.signals import GRADIENT_SIGNALS
+
+WIDTH, LABEL, KEY = 110, 12, 40  # columns: of the text, of a section's name, at most of an entry's name
+SILENT = "the card does not say"
+_SHOWN = {"format", "name", "action", "signals", "decisions", "anchor", "log_low", "log_high", "max_change"}
+_SHOWN |= {"log_start", "summary", "not_for", "results", "selection", "trained"}
+_ANCHORS: dict[Anchor, str] = {"constant": "", "linear": " × (1 − progress)"}
+
+
+def describe(card: Mapping[str, Any]) -> str:
+    """Say what a policy is, what for, what was measured, where not to use it, how it acts and where it is from.
+
+    Args:
+        card: A checked card. Free entries may be any JSON data and come from a stranger: what a terminal would
+            not print as a character is escaped.
+
+    Returns:
+        Lines of `WIDTH` columns, unless a word or a name is longer; the last with its line break.
+
+    Example:
+        >>> from lrpilot.policy import read_card
+        >>> print(describe(read_card("nmf")).split(chr(10))[0])
+        nmf: a learned learning-rate (LR) schedule
+    """
+    trained = card.get("trained", SILENT)
+    if isinstance(trained, dict) and "recipe" in trained:
+        trained = {**trained, "recipe": "whole in the card: --json"}
+    gradients = "; gradients and weights where it can" if GRADIENT_SIGNALS & {*card["signals"]} else " alone"
+    sections = {
+        "for": card.get("summary", SILENT),
+        "not for": card.get("not_for", SILENT),
+        "measured": card.get("results", SILENT),
+        "LR": lr_formula(card),
+        "decisions": f"{card['decisions']} a run, one every horizon // {card['decisions']} steps",
+        "reads": f"losses{gradients}",
+        "signals": card["signals"],
+        "selected": card.get("selection", SILENT),
+        "trained": trained,
+    }
+    other = {key: value for key, value in card.items() if key not in _SHOWN}
+    sections |= {"other": other} if other else {}
+    title = f"{_clean(card['name'])}: a learned learning-rate (LR) schedule"
+    return "\n".join([title, "", *(line for name, value in sections.items() for line in _section(name, value)), ""])
+
+
+def lr_formula(card: Mapping[str, Any]) -> str:
+    """Say in one sentence how an action becomes an LR.
+
+    Args:
+        card: A checked card.
+
+    Returns:
+        The LR, per step, as a function of the action a in [-1, 1] and, for a falling base schedule, of progress.
+
+    Example:
+        >>> lr_formula({"action": "multiple_of_base", "log_low": -4, "log_high": 2})
+        'base LR × exp(m), m = -4 + 3 · (a + 1), where a in [-1, 1] is the action'
+    """
+    low, high = card["log_low"], card["log_high"]
+    bounded = card["action"] == "fraction_of_bound"
+    reference, limit = ("stability bound", "; clipped to the bound") if bounded else ("base LR", "")
+    anchor = _ANCHORS[card.get("anchor", "constant")]
+    if "max_change" in card:
+        old = f"the m before ({card['log_start']:g} at the start)"
+        change = f"{old} + {card['max_change']:g} · a, kept within [{low:g}, {high:g}]"
+    else:
+        change = f"{low:g} + {(high - low) / 2:g} · (a + 1)"
+    return f"{reference}{anchor} × exp(m), m = {change}, where a in [-1, 1] is the action{limit}"
+
+
+def _section(name: str, value: Any) -> list[str]:
+    head = f"{name:<{LABEL}} "
+    if not isinstance(value, dict):
+        return _wrapped(head, _inline(value))
+    lines = _table(value, " " * len(head))
+    return [head + lines[0].lstrip(), *lines[1:]] if lines else [head.rstrip()]
+
+
+def _table(entries: Mapping[str, Any], indent: str, inner: bool = False) -> list[str]:
+    """One entry a line, values below each other; an object in it is a table too, but one in that a single line."""
+    tables = {key for key, value in entries.items() if isinstance(value, dict) and not inner}
+    width = min(max((len(_label(key)) for key in entries if key not in tables), default=0), KEY)
+    lines = []
+    for key, value in entries.items():
+        if key in tables:
+            lines += [indent + _label(key), *_table(value, f"{indent}  ", inner=True)]
+        else:
+            lines += _wrapped(f"{indent}{_label(key):<{width}}  ", _inline(value))
+    return lines
+
+
+def _label(key: str) -> str:
+    return _clean(key.replace("_", " "))
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    rest = " " * min(len(head), WIDTH // 2)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+    ) or [head.rstrip()]
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_label(key)} {_inline(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_inline(inner) for inner in value)
+    if type(value) in {int, float}:
+        return f"{value:,}" if type(value) is int else f"{value:.6g}"
+    return _clean(str(value))
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
