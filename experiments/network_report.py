@@ -20,8 +20,8 @@ from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.compare import replay, untrained
 from lrpilot.experiments.networks import (
     ERRORS,
+    FAMILIES,
     SCORED,
-    SHAPES,
     NetworkResults,
     Runs,
     compare_networks,
@@ -40,6 +40,7 @@ COLOURS = {
     "cosine": "#2ca02c",
     "WSD": "#ff7f0e",
     "constant": "#9467bd",
+    "GreedyLR": "#8c564b",
 }
 
 
@@ -62,7 +63,7 @@ def compare_on_networks(
     acts[UNTRAINED] = untrained(recipe)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task(f"{networks} test networks", total=2 * len(SHAPES) + len(acts) + 1)
+        bar = progress.add_task(f"{networks} test networks", total=2 * len(FAMILIES) + len(acts) + 1)
         results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar))
         mean = results.learned[f"{LEARNED} 0"].action.mean((0, 2))
         results.learned[REPLAY] = run_from_wrong(replay(mean), recipe, results.right)

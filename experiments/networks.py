@@ -7,7 +7,7 @@ is scored, by the loss on samples that neither training nor tuning saw.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,6 +24,7 @@ from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.process import Process
 from lrpilot.envs.tasks.net import NetTask
 from lrpilot.experiments.baselines import Candidate
+from lrpilot.experiments.greedy_runs import run_greedy
 from lrpilot.experiments.tuning import run_side_by_side
 from lrpilot.signals import Floats
 
@@ -36,6 +37,8 @@ SHAPES = {
     "exponential": "to 1 %",
     "constant": "1",
 }
+GREEDY = "GreedyLR"
+FAMILIES = (*SHAPES, GREEDY)
 LOWEST, HIGHEST = 2.0**-8, 2.0**4  # base LRs that are tried, in units of the LR that seems right at the start
 SCORED = 4  # problems of each network that are scored; as many are tuned on
 WORST = float(np.log(10.0))  # what a run counts as that ends at ten times its first loss, worse, or nowhere
@@ -115,11 +118,12 @@ def mislead(process: Process, error: Floats) -> Process:
     return process
 
 
-def run_schedules(candidates: Sequence[Candidate], process: Process) -> Runs:
-    """Run schedules that are fixed in advance; base LRs are in units of those of the process.
+def run_family(family: str, multiples: Floats, process: Process) -> Runs:
+    """Run a family of schedules from several base LRs.
 
     Args:
-        candidates: C schedules, one for each replica.
+        family: One of `FAMILIES`.
+        multiples: Base LRs in units of those of the process, shape (C,), one for each replica.
         process: At its start.
 
     Returns:
@@ -127,13 +131,17 @@ def run_schedules(candidates: Sequence[Candidate], process: Process) -> Runs:
     """
     assert isinstance(process.task, NetTask)
     start = process.task.test_loss()
-    curve = run_side_by_side(candidates, process)
-    nothing: Floats = np.zeros((len(candidates), 0, curve.shape[-1]))
+    if family == GREEDY:
+        curve = run_greedy(multiples, process)
+    else:
+        candidates = [Candidate(family, SHAPES[family], "bound", float(multiple)) for multiple in multiples]
+        curve = run_side_by_side(candidates, process)
+    nothing: Floats = np.zeros((len(multiples), 0, curve.shape[-1]))
     return _runs(process.task, start, curve, nothing, nothing)
 
 
 def run_policy(act: Act, process: Process, replicas: int) -> Runs:
-    """Run a policy from the base LRs of the process; the same return as `run_schedules`."""
+    """Run a policy from the base LRs of the process; the same return as `run_family`."""
     assert isinstance(process.task, NetTask)
     start = process.task.test_loss()
     episodes = play(act, process)
@@ -185,7 +193,7 @@ def compare_networks(
         acts: Policies by name.
         networks: N.
         role: Which networks.
-        tick: Called after each of 2 · len(SHAPES) + len(acts) parts.
+        tick: Called after each of 2 · len(FAMILIES) + len(acts) parts.
 
     Returns:
         The results.
@@ -193,11 +201,12 @@ def compare_networks(
     results = NetworkResults(base_lrs(recipe))
     with ProcessPoolExecutor(recipe.comparison.processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         grids = {}
-        for family, runs in zip(SHAPES, pool.map(partial(_grid, recipe, networks, role), SHAPES), strict=True):
+        for family, runs in zip(FAMILIES, pool.map(partial(_grid, recipe, networks, role), FAMILIES), strict=True):
             grids[family] = runs
             tick()
         _choose(results, grids)
-        for family, runs in zip(SHAPES, pool.map(partial(_misled, recipe, results.right, role), SHAPES), strict=True):
+        misled = pool.map(partial(_misled, recipe, results.right, role), FAMILIES)
+        for family, runs in zip(FAMILIES, misled, strict=True):
             results.misled[family] = runs.scored()
             tick()
     for name, act in acts.items():
@@ -236,13 +245,12 @@ def _choose(results: NetworkResults, grids: dict[str, Runs]) -> None:
 
 
 def _grid(recipe: NetRecipe, networks: int, role: Role, family: str) -> Runs:
-    candidates = [Candidate(family, SHAPES[family], "bound", float(lr)) for lr in base_lrs(recipe)]
-    return run_schedules(candidates, unseen_networks(recipe, networks, len(candidates), role))
+    multiples = base_lrs(recipe)
+    return run_family(family, multiples, unseen_networks(recipe, networks, len(multiples), role))
 
 
 def _misled(recipe: NetRecipe, right: Floats, role: Role, family: str) -> Runs:
-    candidates = [Candidate(family, SHAPES[family], "bound", 1.0)] * len(ERRORS)
-    return run_schedules(candidates, _wrong_base_lrs(recipe, right, role))
+    return run_family(family, np.ones(len(ERRORS)), _wrong_base_lrs(recipe, right, role))
 
 
 def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role) -> Process:

@@ -17,6 +17,7 @@ from lrpilot.experiments.baselines import BASELINES, ORACLE_RANGE, UNITS, Candid
 from lrpilot.signals import Floats
 
 Tick = Callable[[int], None]
+Control = Callable[[int, Floats], Floats]  # number of a step, losses of the one before -> its LRs
 SIDE_BY_SIDE = 8  # schedules that one process runs at once on the same problems
 
 
@@ -39,20 +40,39 @@ def run_baselines(candidates: Sequence[Candidate], recipe: Recipe, role: Role, s
 
 def run_side_by_side(candidates: Sequence[Candidate], process: Process) -> Floats:
     """Run C schedules on the C replicas of each problem of a process that was just reset; see `run_baselines`."""
-    start = process.task.objective()
     steps = process.config.decisions * process.steps
     progress = np.arange(steps) / steps
     lrs = np.stack([candidate.multiplier(progress) * candidate.base_lr for candidate in candidates], 1)  # (T, C)
-    problems = len(start) // len(candidates)
+    problems = process.task.batch_size // len(candidates)
     in_bounds = np.tile([candidate.unit == "bound" for candidate in candidates], problems)
-    curve = [start]
-    for step, lr in enumerate(lrs, 1):
-        process.advance(np.tile(lr, problems) * np.where(in_bounds, process.reference, 1.0))
-        if step % process.steps == 0:
+    return run_controlled(
+        lambda step, _: np.tile(lrs[step], problems) * np.where(in_bounds, process.reference, 1.0),
+        process,
+        len(candidates),
+    )
+
+
+def run_controlled(control: Control, process: Process, count: int) -> Floats:
+    """Run a process that was just reset, step by step, under any rule.
+
+    Args:
+        control: Returns the LRs of a step, shape (runs,), from its number and the losses of the step before (of the
+            first step: ones).
+        process: Its runs, `count` for each problem.
+        count: C.
+
+    Returns:
+        As `run_baselines`.
+    """
+    start = process.task.objective()
+    curve, losses = [start], np.ones(process.task.batch_size)
+    for step in range(process.config.decisions * process.steps):
+        losses = process.advance(control(step, losses))
+        if (step + 1) % process.steps == 0:
             curve.append(process.task.objective())
     log_loss = np.log(np.maximum(np.array(curve) / start, FLOOR))
     exploded = ~np.isfinite(log_loss) | (log_loss > np.log(EXPLODED))
-    return np.where(exploded, 0.0, log_loss).reshape(len(curve), problems, len(candidates)).transpose(2, 0, 1)
+    return np.where(exploded, 0.0, log_loss).reshape(len(curve), -1, count).transpose(2, 0, 1)
 
 
 def _final(candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int) -> Floats:

@@ -13,17 +13,16 @@ from rich.console import Console
 from lrpilot.agents.evaluate import Act
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
-from lrpilot.experiments.baselines import Candidate
 from lrpilot.experiments.network_report import compare_on_networks, for_card, headline
 from lrpilot.experiments.networks import (
     ERRORS,
+    FAMILIES,
     SCORED,
-    SHAPES,
     base_lrs,
     compare_networks,
     mislead,
+    run_family,
     run_policy,
-    run_schedules,
     unseen_networks,
 )
 from lrpilot.policy import SchedulePolicy, load_policy
@@ -51,8 +50,7 @@ def steady(observation: np.ndarray, _: int) -> np.ndarray:
 
 def test_a_policy_that_follows_the_anchor_is_linear_to_zero(recipe: NetRecipe) -> None:
     errors = np.tile([0.5, 2.0], 2 * 2 * SCORED)
-    linear = [Candidate("linear-to-zero", "to 0", "bound", 1.0)] * 2
-    fixed = run_schedules(linear, mislead(unseen_networks(recipe, 2, 2, "test"), errors))
+    fixed = run_family("linear-to-zero", np.ones(2), mislead(unseen_networks(recipe, 2, 2, "test"), errors))
     learned = run_policy(steady, mislead(unseen_networks(recipe, 2, 2, "test"), errors), 2)
     np.testing.assert_allclose(learned.final, fixed.final, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(learned.curve, fixed.curve, rtol=1e-5, atol=1e-6)
@@ -63,8 +61,8 @@ def test_a_policy_that_follows_the_anchor_is_linear_to_zero(recipe: NetRecipe) -
 def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecipe) -> None:
     acts: dict[str, Act] = {"steady": steady}
     results = compare_networks(recipe, acts, 2)
-    grid = [Candidate("cosine", SHAPES["cosine"], "bound", float(lr)) for lr in base_lrs(recipe)]
-    runs = run_schedules(grid, unseen_networks(recipe, 2, len(grid), "test"))
+    grid = base_lrs(recipe)
+    runs = run_family("cosine", grid, unseen_networks(recipe, 2, len(grid), "test"))
     for network in range(2):
         first = 2 * SCORED * network
         tuning, scored = slice(first, first + SCORED), slice(first + SCORED, first + 2 * SCORED)
@@ -79,8 +77,7 @@ def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecip
 
 
 def test_runs_that_blow_up_count_as_tenfold_worse(recipe: NetRecipe) -> None:
-    wild = [Candidate("constant", "1", "bound", 1e6)]
-    runs = run_schedules(wild, unseen_networks(recipe, 2, 1, "test"))
+    runs = run_family("constant", np.array([1e6]), unseen_networks(recipe, 2, 1, "test"))
     assert runs.failed.any()
     np.testing.assert_array_equal(runs.final[runs.failed], np.log(10.0))
 
@@ -94,7 +91,7 @@ def test_the_report_writes_every_number_and_both_figures(
     results = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
     scores = headline(results)
     written = json.loads((tmp_path / "compare.json").read_text())
-    assert set(written["tuned"]) == set(SHAPES)
+    assert set(written["tuned"]) == set(FAMILIES)
     assert np.shape(written["from_wrong_base_lrs"]["learned 0"]["final"]) == (len(ERRORS), 2 * SCORED)
     assert scores["log_loss"] == pytest.approx(np.mean(written["from_wrong_base_lrs"]["learned 0"]["final"]), abs=1e-4)
     card = for_card(written)

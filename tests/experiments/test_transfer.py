@@ -50,7 +50,7 @@ def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ((np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),),
     )
     monkeypatch.setattr("lrpilot.experiments.transfer.load_policy", lambda _: still)
-    monkeypatch.setattr(networks, "SHAPES", {name: networks.SHAPES[name] for name in ("linear-to-zero", "cosine")})
+    monkeypatch.setattr(networks, "FAMILIES", ("linear-to-zero", "cosine", "GreedyLR"))
     (row,) = transfers({"iris": {"policy": "still", "recipe": "universal", "overrides": overrides}}, 1)
     assert row.failed[1] == len(ERRORS) * SCORED
     assert row.by_error[ERRORS.index(1.0)] == pytest.approx(-row.right.mean, abs=1e-4)

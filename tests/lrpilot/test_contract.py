@@ -468,6 +468,10 @@ def _three_steps(make: Maker, kind: type[Optimizer], settings: dict[str, Any]) -
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.parametrize(
+    "make",
+    [MAKERS["universal"], *(pytest.param(MAKERS[name], marks=pytest.mark.slow) for name in ("bounded", "greedy"))],
+)
 def test_a_compiled_step_with_tensor_lrs_is_compiled_once(make: Maker) -> None:
     torch.compiler.reset()
     loop, counter = Loop(make, torch.tensor(0.05)), CompileCounter()
