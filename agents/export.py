@@ -47,6 +47,8 @@ def manner(decisions: Decisions) -> dict[str, Any]:
     }
     if decisions.max_change is not None:
         entries |= {"max_change": decisions.max_change, "log_start": decisions.log_start}
+    if decisions.reflex is not None:
+        entries["reflex"] = decisions.reflex
     return entries
 
 
@@ -61,8 +63,8 @@ def check_manner(policy: SchedulePolicy, decisions: Decisions) -> None:
         PolicyError: They disagree; the message names the keys to set.
     """
     expected = manner(decisions)
-    actual = {"anchor": policy.anchor, "max_change": None}
-    actual |= {key: policy.card[key] for key in (*expected, "max_change", "log_start") if key in policy.card}
+    actual = {"anchor": policy.anchor, "max_change": None, "reflex": None}
+    actual |= {key: policy.card[key] for key in (*expected, "max_change", "log_start", "reflex") if key in policy.card}
     wrong = {key: value for key, value in actual.items() if value != expected.get(key)}
     if wrong:
         settings = " ".join(f"decisions.{key}={'null' if value is None else value}" for key, value in wrong.items())

@@ -45,7 +45,7 @@ class Family:
 def _networks(problems: Callable[[], NetProblems]) -> Family:
     """The base LR is a guess, so the agent begins far below it and changes the LR step by step; nothing bounds it."""
     decisions = Decisions(
-        60, (4,), anchor="linear", log_low=-10.0, log_high=5.5, max_change=1.5, log_start=-6.0, guard="off", penalty=2.0
+        60, (4,), "linear", -10.0, 5.5, max_change=1.5, log_start=-6.0, reflex=3.0, guard="off", penalty=2.0
     )
     return Family(problems, NetTask, "multiple_of_base", load_dataset, decisions)
 

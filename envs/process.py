@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lrpilot.anchor import ANCHORS, Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits
 from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.reflex import alarm, higher
 from lrpilot.signals import RANGE, Floats, Signals
 from lrpilot.travel import UNKNOWN, Cosines, Travel
 
@@ -31,6 +32,8 @@ class Decisions:
         log_high: Largest; the one of action 1. With the strict guard no LR over the reference has an effect.
         max_change: If given, an action changes that log, by at most so much (action 1), instead of setting it.
         log_start: Where it then begins.
+        reflex: With a `max_change`: by how much that log falls at once when the loss is far above all before; see
+            `lrpilot.reflex`. None: never.
         guard: See `Limits`.
         penalty: Subtracted from the reward when a run explodes, in nats.
         loss_only: Share of runs in which gradients can't be read, so that the policy learns to do without.
@@ -43,6 +46,7 @@ class Decisions:
     log_high: float = 0.0
     max_change: float | None = None
     log_start: float = 0.0
+    reflex: float | None = None
     guard: Guard = "strict"
     penalty: float = 5.0
     loss_only: float = 0.0
@@ -63,6 +67,8 @@ class Decisions:
                 f"max_change must be positive, and log_start between log_low and log_high, not {self.max_change} and "
                 f"{self.log_start}"
             )
+        if self.reflex is not None and not (self.max_change is not None and 0 < self.reflex <= 20):
+            raise ValueError(f"reflex must be above 0, at most 20 and come with a max_change, not {self.reflex}")
         if not (self.penalty >= 0 and 0 <= self.loss_only <= 1):
             raise ValueError(f"penalty must be >= 0 and loss_only in 0..1, not {self.penalty} and {self.loss_only}")
 
@@ -110,6 +116,7 @@ class Process:
         self.decision = np.zeros(task.batch_size, dtype=np.int64)
         self.exploded = np.zeros(task.batch_size, dtype=np.bool_)
         self._log_multiple: Floats = np.full(task.batch_size, decisions.log_start)
+        self._highest: Floats = np.zeros(task.batch_size)  # finite loss so far
         self.steps = decisions.steps[0]
         self.lr: Floats = np.zeros(task.batch_size)
         self.reference: Floats = np.ones(task.batch_size)
@@ -142,6 +149,7 @@ class Process:
         self.decision[slots] = 0
         self.exploded[slots] = False
         self._log_multiple[slots] = self.config.log_start
+        self._highest[slots] = 0.0
         self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
         objective = self.task.objective()
         self._initial = np.where(slots, objective, self._initial)
@@ -158,21 +166,28 @@ class Process:
             What follows; a run that exploded gets no further reward until `reset`.
         """
         self._log_multiple = self.config.log_multiple(action, self._log_multiple)
-        multiple = np.exp(self._log_multiple)
         held = self.reference
         log_multiple: Floats = np.zeros(self.task.batch_size)
         with np.errstate(over="ignore", invalid="ignore"):
             for step in range(self.steps):
                 reference = held if self.config.guard == "off" else self.reference
                 progress = (self.decision + step / self.steps) / self.config.decisions
-                anchored = multiple * anchor_multiple(self.config.anchor, progress)
+                anchored = np.exp(self._log_multiple) * anchor_multiple(self.config.anchor, progress)
                 loss = self.advance(anchored * reference)
+                self._react(loss)
                 self.signals.observe(np.nan_to_num(loss, nan=LARGEST_LOSS, posinf=LARGEST_LOSS))
                 log_multiple += np.log(self.lr / reference) / self.steps
             self.signals.close(log_multiple, self.reference, *self._read_parameters())
         self.decision += 1
         reward = self._judge()
         return Transition(self.observation(), reward, self.exploded | (self.decision >= self.config.decisions))
+
+    def _react(self, loss: Floats) -> None:
+        if self.config.reflex is None:
+            return
+        lowered = np.maximum(self._log_multiple - self.config.reflex, self.config.log_low)
+        self._log_multiple = np.where(alarm(loss, self._highest), lowered, self._log_multiple)
+        self._highest = higher(loss, self._highest)
 
     def _read_parameters(self) -> tuple[Floats, Cosines]:
         """What a training loop can read off gradients and weights, unless that is hidden from all runs."""

@@ -126,6 +126,8 @@ def _checked(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
     if "max_change" in card:
         check("max_change", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
         check("log_start", lambda v: is_log(v) and card["log_low"] <= v <= card["log_high"], "within log_low..log_high")
+        if "reflex" in card:
+            check("reflex", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
     if "anchor" in card:
         check("anchor", lambda v: v in ANCHORS, f"one of {', '.join(ANCHORS)}")
     names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"

@@ -127,6 +127,9 @@ class GreedyLR(AbstractMetricLR):
     def _decides(self) -> bool:
         return (self.last_epoch + 1) % self._every == 0
 
+    def _notice(self, loss: float) -> None:
+        """The rule moves at decisions alone."""
+
     def _decide(self, losses: list[float]) -> None:
         self._rule.update(sum(losses) / len(losses))
 

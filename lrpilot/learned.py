@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from lrpilot import readings
 from lrpilot.clipping import Guard
+from lrpilot.losses import many_ranks
 from lrpilot.metric_lr import AbstractMetricLR
 from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Bound
@@ -103,6 +104,10 @@ class LearnedLR(AbstractMetricLR):
 
     def _decides(self) -> bool:
         return self._schedule.decides_at <= self._schedule.calls + 1 < self._schedule.horizon
+
+    def _notice(self, loss: float) -> None:
+        if not loss <= self._schedule.highest and not many_ranks():  # else when it is averaged, at the decision
+            self._schedule.notice(loss)
 
     def _decide(self, losses: list[float]) -> None:
         for loss in losses:

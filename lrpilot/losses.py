@@ -24,11 +24,14 @@ class Losses:
         self._held = 0  # how many these are
         self._ends: list[int] = []  # how many there were of both at the end of each step
 
-    def add(self, loss: SupportsFloat) -> None:
+    def add(self, loss: SupportsFloat) -> float | None:
         """Take in one loss.
 
         Args:
             loss: A number, or a tensor with one element on any device.
+
+        Returns:
+            The loss; None if it stays on its device.
 
         Raises:
             ValueError: A tensor with more than one element.
@@ -38,11 +41,13 @@ class Losses:
                 raise ValueError(f"the loss must have one element, not shape {tuple(loss.shape)}")
             if not loss.is_cpu:
                 self._wait(loss)
-                return
+                return None
             loss = loss.item()
         if self._waiting:
             self._read()  # from here and from there: keep their order
-        self._numbers.append(loss if type(loss) is float else float(loss))
+        number = loss if type(loss) is float else float(loss)
+        self._numbers.append(number)
+        return number
 
     def _wait(self, loss: Tensor) -> None:
         self._waiting.append(
@@ -67,7 +72,7 @@ class Losses:
         self._read()
         numbers, ends = self._numbers, self._ends
         self.clear()
-        alone = not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1)
+        alone = not many_ranks()
         if alone and ends == list(range(1, len(numbers) + 1)):  # one loss a step: nothing to average
             return numbers
         sums = [sum(numbers[a:b]) for a, b in pairwise([0, *ends])]
@@ -95,6 +100,11 @@ class Losses:
         if self._waiting:
             self._numbers += torch.cat(self._waiting).tolist()
             self._waiting, self._held = [], 0
+
+
+def many_ranks() -> bool:
+    """Whether this process is one of several ranks of `torch.distributed`."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def _over_ranks(sums: list[float], counts: list[float]) -> tuple[list[float], list[float]]:

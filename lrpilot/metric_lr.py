@@ -44,6 +44,10 @@ class AbstractMetricLR(LRScheduler):
         """Whether the step that is being made ends with a decision; the same on all ranks."""
 
     @abstractmethod
+    def _notice(self, loss: float) -> None:
+        """React to a loss that is at hand before the next decision; it will be among those of `_decide` too."""
+
+    @abstractmethod
     def _decide(self, losses: list[float]) -> None:
         """Take in the mean loss of each step since the last decision: at least one number, finite or not."""
 
@@ -73,7 +77,9 @@ class AbstractMetricLR(LRScheduler):
             ValueError: A tensor with more than one element.
         """
         if self._listening:
-            self._losses.add(loss)
+            known = self._losses.add(loss)
+            if known is not None:
+                self._notice(known)
 
     def step(self, metrics: SupportsFloat | None = None, epoch: int | None = None) -> None:  # type: ignore[override]
         """Set the LR of the next optimizer step; call it once after each `optimizer.step()`.
@@ -102,7 +108,7 @@ class AbstractMetricLR(LRScheduler):
     def _move(self, metrics: SupportsFloat | None) -> None:
         if self._listening:
             if metrics is not None:
-                self._losses.add(metrics)
+                self.observe(metrics)
             self._losses.end_step()
         if self._decides():
             seen = self._losses.take()

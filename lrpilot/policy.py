@@ -60,7 +60,7 @@ class SchedulePolicy:
         digest = hashlib.sha256()
         meaning = [self.card[key] for key in ("action", "signals", "decisions", "log_low", "log_high")]
         meaning += [] if self.anchor == "constant" else [self.anchor]
-        meaning += [self.card[key] for key in ("max_change", "log_start") if key in self.card]
+        meaning += [self.card[key] for key in ("max_change", "log_start", "reflex") if key in self.card]
         digest.update(json.dumps(meaning).encode())
         for weight, bias in self.layers:
             digest.update(weight.tobytes() + bias.tobytes())
@@ -141,7 +141,9 @@ class SchedulePolicy:
             decisions=self.card["decisions"],
             relative_to_bound=self.card["action"] == "fraction_of_bound",
             anchor=self.anchor,
+            log_low=self.card["log_low"],
             log_start=self.card.get("log_start", 0.0),
+            reflex=self.card.get("reflex"),
             bound=bound,
             lr_min=lr_min,
             lr_max=lr_max,

@@ -8,6 +8,7 @@ from typing import Any, SupportsFloat
 
 from lrpilot.anchor import Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits, back_off
+from lrpilot.reflex import alarm
 from lrpilot.signals import Floats, Signals
 from lrpilot.travel import UNKNOWN, Travel, Weights
 
@@ -29,6 +30,7 @@ class Schedule:
         calls: Steps made.
         decides_at: Number of the step after which the next decision is made, as soon as there is a loss; infinite if
             all are made.
+        highest: Highest finite loss so far, for policies with a reflex.
 
     Raises:
         ValueError: An argument is out of range; the message names it.
@@ -43,7 +45,9 @@ class Schedule:
         decisions: int,
         relative_to_bound: bool,
         anchor: Anchor,
+        log_low: float,
         log_start: float,
+        reflex: float | None,
         bound: Bound | None,
         lr_min: float | None,
         lr_max: float | None,
@@ -58,6 +62,7 @@ class Schedule:
         self.signals = Signals()
         self.travel = Travel()
         self._policy = log_multiple
+        self._log_low, self._reflex = log_low, reflex
         self._base_lr = float(base_lr)
         self._interval = max(1, self.horizon // decisions)
         self._relative_to_bound = relative_to_bound
@@ -70,6 +75,7 @@ class Schedule:
         self._log_sum = 0.0  # Σ log(LR / reference) over the open interval
         self._log_count = 0
         self._losses: list[float] = []  # of the open interval
+        self.highest = 0.0  # finite loss so far
         self._back_off = 1.0
         self._skipped = 0  # losses until the last decision that were not finite
         self._refresh_bound()
@@ -93,7 +99,19 @@ class Schedule:
 
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several between two calls of `advance` are averaged."""
-        self._losses.append(float(loss))
+        loss = float(loss)
+        self.notice(loss)
+        self._losses.append(loss)
+
+    def notice(self, loss: float) -> None:
+        """Lower the LR at once if a loss is far above all before it: see `lrpilot.reflex`. The same twice is once."""
+        if loss <= self.highest or self._reflex is None:
+            return
+        if alarm(loss, self.highest):
+            self._log_multiple = max(self._log_multiple - self._reflex, self._log_low)
+            self._multiple = math.exp(self._log_multiple) * self._back_off
+        if math.isfinite(loss):
+            self.highest = loss
 
     def advance(self, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
         """Move on by one step; without a new observation no new decision is made.
@@ -196,6 +214,7 @@ _STATE = (
     "_log_sum",
     "_log_count",
     "_losses",
+    "highest",
     "_skipped",
     "_back_off",
     "_log_multiple",
