@@ -12,7 +12,7 @@ from lrpilot.signals import GRADIENT_SIGNALS
 WIDTH, LABEL, KEY = 110, 12, 40  # columns: of the text, of a section's name, at most of an entry's name
 SILENT = "the card does not say"
 _SHOWN = {"format", "name", "action", "signals", "decisions", "anchor", "log_low", "log_high", "max_change"}
-_SHOWN |= {"log_start", "summary", "not_for", "results", "selection", "trained"}
+_SHOWN |= {"log_start", "reflex", "summary", "not_for", "results", "selection", "trained"}
 _ANCHORS: dict[Anchor, str] = {"constant": "", "linear": " × (1 − progress)"}
 
 
@@ -74,7 +74,10 @@ def lr_formula(card: Mapping[str, Any]) -> str:
         change = f"{old} + {card['max_change']:g} · a, kept within [{low:g}, {high:g}]"
     else:
         change = f"{low:g} + {(high - low) / 2:g} · (a + 1)"
-    return f"{reference}{anchor} × exp(m), m = {change}, where a in [-1, 1] is the action{limit}"
+    reflex = (
+        f"; m falls by {card['reflex']:g} at once when the loss is far above all before" if "reflex" in card else ""
+    )
+    return f"{reference}{anchor} × exp(m), m = {change}, where a in [-1, 1] is the action{limit}{reflex}"
 
 
 def _section(name: str, value: Any) -> list[str]:

@@ -90,6 +90,7 @@ class LearnedLR(AbstractMetricLR):
         if self._reads_gradients and groups:
             self._schedule.travel.start(readings.weights(optimizer))
         super().__init__(optimizer, last_epoch)
+        self._calm = self._schedule.highest
 
     @property
     def skipped(self) -> int:
@@ -106,12 +107,14 @@ class LearnedLR(AbstractMetricLR):
         return self._schedule.decides_at <= self._schedule.calls + 1 < self._schedule.horizon
 
     def _notice(self, loss: float) -> None:
-        if not loss <= self._schedule.highest and not many_ranks():  # else when it is averaged, at the decision
+        if not many_ranks():  # else when it is averaged, at the decision
             self._schedule.notice(loss)
+            self._calm = self._schedule.highest
 
     def _decide(self, losses: list[float]) -> None:
         for loss in losses:
             self._schedule.observe(loss)
+        self._calm = self._schedule.highest
         if self._reads_gradients:
             self._gradient_sq = readings.gradient_sq(self.optimizer)
 
@@ -135,4 +138,5 @@ class LearnedLR(AbstractMetricLR):
             )
         self._schedule.load(state["schedule"])
         self._schedule.travel = Travel(**{name: value.numpy() for name, value in state["travel"].items()})
+        self._calm = self._schedule.highest
         self._listening = self._schedule.decides_at < math.inf

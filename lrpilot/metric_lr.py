@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from typing import Any, SupportsFloat
@@ -31,6 +32,7 @@ class AbstractMetricLR(LRScheduler):
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self._losses = Losses()
         self._listening = True  # whether a decision will come that wants the losses
+        self._calm = math.inf  # losses up to here are nothing to react to before it
         self._decided = False  # whether any loss was seen yet at a decision
         self._warned = False
         super().__init__(optimizer, last_epoch)
@@ -45,7 +47,7 @@ class AbstractMetricLR(LRScheduler):
 
     @abstractmethod
     def _notice(self, loss: float) -> None:
-        """React to a loss that is at hand before the next decision; it will be among those of `_decide` too."""
+        """React to a loss above `_calm`, or NaN, before the next decision; it will be among those of `_decide` too."""
 
     @abstractmethod
     def _decide(self, losses: list[float]) -> None:
@@ -78,7 +80,7 @@ class AbstractMetricLR(LRScheduler):
         """
         if self._listening:
             known = self._losses.add(loss)
-            if known is not None:
+            if known is not None and not known <= self._calm:
                 self._notice(known)
 
     def step(self, metrics: SupportsFloat | None = None, epoch: int | None = None) -> None:  # type: ignore[override]
@@ -108,7 +110,9 @@ class AbstractMetricLR(LRScheduler):
     def _move(self, metrics: SupportsFloat | None) -> None:
         if self._listening:
             if metrics is not None:
-                self.observe(metrics)
+                known = self._losses.add(metrics)
+                if known is not None and not known <= self._calm:
+                    self._notice(known)
             self._losses.end_step()
         if self._decides():
             seen = self._losses.take()

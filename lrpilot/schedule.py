@@ -30,7 +30,7 @@ class Schedule:
         calls: Steps made.
         decides_at: Number of the step after which the next decision is made, as soon as there is a loss; infinite if
             all are made.
-        highest: Highest finite loss so far, for policies with a reflex.
+        highest: Highest finite loss so far, 0 before the first; infinite for policies without a reflex.
 
     Raises:
         ValueError: An argument is out of range; the message names it.
@@ -75,7 +75,7 @@ class Schedule:
         self._log_sum = 0.0  # Σ log(LR / reference) over the open interval
         self._log_count = 0
         self._losses: list[float] = []  # of the open interval
-        self.highest = 0.0  # finite loss so far
+        self.highest = math.inf if reflex is None else 0.0
         self._back_off = 1.0
         self._skipped = 0  # losses until the last decision that were not finite
         self._refresh_bound()
@@ -105,7 +105,7 @@ class Schedule:
 
     def notice(self, loss: float) -> None:
         """Lower the LR at once if a loss is far above all before it: see `lrpilot.reflex`. The same twice is once."""
-        if loss <= self.highest or self._reflex is None:
+        if self._reflex is None or loss <= self.highest:
             return
         if alarm(loss, self.highest):
             self._log_multiple = max(self._log_multiple - self._reflex, self._log_low)
