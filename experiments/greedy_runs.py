@@ -10,7 +10,7 @@ from lrpilot.greedy import HIGHEST, LOWEST
 from lrpilot.greedy_rule import GreedyRule, GreedySettings
 from lrpilot.signals import Floats
 
-SETTINGS, EVERY = GreedySettings(factor=0.8, patience=1), 4  # best of 12 on the validation networks
+SETTINGS, EVERY = GreedySettings(factor=0.8, patience=1), 4  # best of ten on six validation networks (docs/log.md)
 
 
 def run_greedy(multiples: Floats, process: Process, settings: GreedySettings = SETTINGS, every: int = EVERY) -> Floats:
