@@ -49,6 +49,7 @@ class GreedyLR(AbstractMetricLR):
         min_lr: Smallest LR, in the unit that `bounds` says. None: base LR / 100.
         max_lr: Largest LR, likewise. None: 10 base LR.
         eps: Changes that are not larger are not made; in the same unit.
+        verbose: Whether to print each change.
         smooth: Whether the mean of the last `window_size` metrics takes the place of the metric.
         window_size: How many metrics are averaged.
         reset_start: After so many falls asked for at the floor, everything starts again from the base LR. At least 1.
@@ -92,6 +93,7 @@ class GreedyLR(AbstractMetricLR):
         min_lr: Bound = None,
         max_lr: Bound = None,
         eps: float = 1e-8,
+        verbose: bool = False,
         smooth: bool = False,
         window_size: int = 50,
         reset_start: int = 500,
@@ -105,7 +107,7 @@ class GreedyLR(AbstractMetricLR):
         settings = GreedySettings(mode, factor, *patient, eps, smooth, window_size, reset_start, compat)
         if every < 1 or (compat and every > 1):
             raise ValueError(f"every must be at least 1, and 1 with compat, not {every}")
-        self._every = every
+        self._every, self._verbose = every, verbose
         groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
         base_lrs = [float(group.get("initial_lr", group["lr"])) for group in groups]
         self._rule = GreedyRule(settings, *_levels(base_lrs, min_lr, max_lr, bounds, bool(compat)))
@@ -131,7 +133,10 @@ class GreedyLR(AbstractMetricLR):
         """The rule moves at decisions alone."""
 
     def _decide(self, losses: list[float]) -> None:
+        before = list(self._rule.levels)
         self._rule.update(sum(losses) / len(losses))
+        if self._verbose and self._rule.levels != before:
+            print(f"step {self.last_epoch + 1}: LRs {', '.join(f'{float(lr):.4e}' for lr in self._lrs())}")
 
     def _advance(self) -> None:
         """Nothing to do: `last_epoch` counts the steps."""

@@ -297,3 +297,12 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
         greedy(0.1, 0.01, **arguments)
     with pytest.raises(TypeError, match="is not an Optimizer"):
         GreedyLR([torch.zeros(1)])  # type: ignore[arg-type]
+
+
+def test_verbose_tells_each_change_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = GreedyLR(optimizer, factor=0.5, patience=1, verbose=True)
+    for loss in (3.0, 2.0, 1.0, 1.0, 1.0):
+        optimizer.step()
+        scheduler.step(loss)
+    assert capsys.readouterr().out == "step 2: LRs 2.0000e-01\nstep 5: LRs 1.0000e-01\n"

@@ -1,0 +1,79 @@
+"""What a schedule remembers: a resumed run is the uninterrupted one."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import warnings
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ConstantLR
+
+HORIZON = 60
+
+
+@pytest.mark.parametrize("cut", [1, 2, 7, 30, HORIZON - 1])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(Loop: Any, cut: int) -> None:
+    whole = Loop()
+    trace = [whole.step() for _ in range(HORIZON)]
+    first = Loop()
+    for _ in range(cut):
+        first.step()
+    second = Loop()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        second.load(first.save())
+        assert [second.step() for _ in range(HORIZON - cut)] == trace[cut:]
+    assert all(torch.equal(a, b) for a, b in zip(second.model.parameters(), whole.model.parameters(), strict=True))
+
+
+def test_state_does_not_share_memory_with_the_scheduler(Loop: Any) -> None:
+    loop = Loop()
+    loop.step()
+    state = loop.scheduler.state_dict()
+    before = copy.deepcopy(state)
+    other = Loop()
+    other.scheduler.load_state_dict(state)
+    for _ in range(9):
+        loop.step(), other.step()
+    assert repr(state) == repr(before)
+
+
+def test_state_of_something_else_is_refused_by_name(Loop: Any) -> None:
+    scheduler = Loop().scheduler
+    other = ConstantLR(SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1))
+    with pytest.raises(ValueError, match="state"):
+        scheduler.load_state_dict(other.state_dict())
+
+
+def test_state_with_more_groups_than_the_optimizer_is_refused(Loop: Any) -> None:
+    loop = Loop()
+    loop.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(2))], "lr": 0.01})
+    loop.step()
+    with pytest.raises(ValueError, match="3 parameter groups and the optimizer 2"):
+        Loop().scheduler.load_state_dict(loop.scheduler.state_dict())
+
+
+def test_no_cyclic_references(Loop: Any) -> None:
+    gc.disable()
+    try:
+        loop = Loop()
+        loop.step(), loop.step()
+        reference = weakref.ref(loop.scheduler)
+        del loop
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_state_can_be_written_as_json_if_lrs_are_numbers(Loop: Any) -> None:
+    loop = Loop()
+    for _ in range(9):
+        loop.step()
+    state = {key: value for key, value in loop.scheduler.state_dict().items() if key != "travel"}
+    assert json.loads(json.dumps(state)) == state
