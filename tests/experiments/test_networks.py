@@ -27,7 +27,13 @@ from lrpilot.experiments.networks import (
 )
 from lrpilot.policy import SchedulePolicy, load_policy
 
-LEVELS = ["decisions.max_change=null", "decisions.log_low=-1", "decisions.log_high=1", "decisions.log_start=0"]
+LEVELS = [
+    "decisions.max_change=null",
+    "decisions.reflex=null",
+    "decisions.log_low=-1",
+    "decisions.log_high=1",
+    "decisions.log_start=0",
+]
 SMALL = [
     "problems.architectures=[mlp]",
     "unseen=[]",
