@@ -24,14 +24,11 @@ class Losses:
         self._held = 0  # how many these are
         self._ends: list[int] = []  # how many there were of both at the end of each step
 
-    def add(self, loss: SupportsFloat) -> float | None:
+    def add(self, loss: SupportsFloat) -> None:
         """Take in one loss.
 
         Args:
             loss: A number, or a tensor with one element on any device.
-
-        Returns:
-            The loss; None if it stays on its device.
 
         Raises:
             ValueError: A tensor with more than one element.
@@ -41,13 +38,11 @@ class Losses:
                 raise ValueError(f"the loss must have one element, not shape {tuple(loss.shape)}")
             if not loss.is_cpu:
                 self._wait(loss)
-                return None
+                return
             loss = loss.item()
         if self._waiting:
             self._read()  # from here and from there: keep their order
-        number = loss if type(loss) is float else float(loss)
-        self._numbers.append(number)
-        return number
+        self._numbers.append(loss if type(loss) is float else float(loss))
 
     def _wait(self, loss: Tensor) -> None:
         self._waiting.append(
@@ -57,9 +52,18 @@ class Losses:
         if len(self._waiting) % PACKED == 0:
             self._waiting[-PACKED:] = [torch.cat(self._waiting[-PACKED:])]
 
-    def end_step(self) -> None:
-        """Say that what is observed from now on belongs to the next step."""
-        self._ends.append(len(self._numbers) + self._held)
+    def end_step(self) -> float | None:
+        """Say that what is observed from now on belongs to the next step.
+
+        Returns:
+            The mean loss of the step that ends; None if there is none, or losses wait on their device.
+        """
+        begin = self._ends[-1] if self._ends else 0
+        end = len(self._numbers)
+        self._ends.append(end + self._held)
+        if self._held or end == begin:
+            return None
+        return self._numbers[begin] if end == begin + 1 else sum(self._numbers[begin:]) / (end - begin)
 
     def take(self) -> list[float]:
         """Return the mean loss of each step since the last call, and forget them.

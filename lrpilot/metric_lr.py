@@ -47,7 +47,7 @@ class AbstractMetricLR(LRScheduler):
 
     @abstractmethod
     def _notice(self, loss: float) -> None:
-        """React to a loss above `_calm`, or NaN, before the next decision; it will be among those of `_decide` too."""
+        """React to the loss of a step, above `_calm` or NaN, at once; it will be among those of `_decide` too."""
 
     @abstractmethod
     def _decide(self, losses: list[float]) -> None:
@@ -79,9 +79,7 @@ class AbstractMetricLR(LRScheduler):
             ValueError: A tensor with more than one element.
         """
         if self._listening:
-            known = self._losses.add(loss)
-            if known is not None and not known <= self._calm:
-                self._notice(known)
+            self._losses.add(loss)
 
     def step(self, metrics: SupportsFloat | None = None, epoch: int | None = None) -> None:  # type: ignore[override]
         """Set the LR of the next optimizer step; call it once after each `optimizer.step()`.
@@ -110,10 +108,10 @@ class AbstractMetricLR(LRScheduler):
     def _move(self, metrics: SupportsFloat | None) -> None:
         if self._listening:
             if metrics is not None:
-                known = self._losses.add(metrics)
-                if known is not None and not known <= self._calm:
-                    self._notice(known)
-            self._losses.end_step()
+                self._losses.add(metrics)
+            known = self._losses.end_step()
+            if known is not None and not known <= self._calm:
+                self._notice(known)
         if self._decides():
             seen = self._losses.take()
             if seen:
