@@ -53,14 +53,10 @@ class Schedule:
         lr_max: float | None,
         guard: Guard,
     ) -> None:
-        if not (math.isfinite(base_lr) and base_lr > 0):
-            raise ValueError(f"base_lr must be a positive number, not {base_lr}")
-        if isinstance(horizon, bool) or not math.isfinite(horizon) or int(horizon) != horizon or horizon < 1:
-            raise ValueError(f"horizon must be a whole number of steps, at least 1, not {horizon}")
+        _check(base_lr, horizon)
         self.horizon = int(horizon)
         self.limits = Limits(guard, lr_min, lr_max)
-        self.signals = Signals()
-        self.travel = Travel()
+        self.signals, self.travel = Signals(), Travel()
         self._policy = log_multiple
         self._log_low, self._reflex = log_low, reflex
         self._base_lr = float(base_lr)
@@ -72,8 +68,7 @@ class Schedule:
         self.reference = self._base_lr
         self.calls = 0
         self.decides_at = self._next_decision()
-        self._log_sum = 0.0  # Σ log(LR / reference) over the open interval
-        self._log_count = 0
+        self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
         self._losses: list[float] = []  # of the open interval
         self.highest = math.inf if reflex is None else 0.0
         self._back_off = 1.0
@@ -203,6 +198,13 @@ class Schedule:
             value = state[key]
             setattr(self, key, list(value) if isinstance(value, list) else value)
         self.signals = Signals(**{key: signals[key] for key in Signals().state()})
+
+
+def _check(base_lr: float, horizon: int) -> None:
+    if not (math.isfinite(base_lr) and base_lr > 0):
+        raise ValueError(f"base_lr must be a positive number, not {base_lr}")
+    if isinstance(horizon, bool) or not math.isfinite(horizon) or int(horizon) != horizon or horizon < 1:
+        raise ValueError(f"horizon must be a whole number of steps, at least 1, not {horizon}")
 
 
 _STATE = (
