@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from lrpilot.envs.process import Process
 from lrpilot.policy import SchedulePolicy
 from lrpilot.signals import Floats
 
+WORST = float(np.log(10.0))  # what an exploded run counts as, or one that ends at ten times its first loss or worse
 Act = Callable[[NDArray[Any], int], NDArray[Any]]  # observation (S, B) and index of the decision -> actions (B,)
 
 
@@ -27,16 +28,18 @@ class Episodes:
         log_multiple: log of LR over bound at each decision, shape (K, P).
         action: What the policy chose, shape (K, P).
         exploded: Which runs exploded, shape (P,).
+        shares: Share of the horizon at each decision and at the end, shape (K + 1,).
     """
 
     log_loss: Floats
     log_multiple: Floats
     action: Floats
     exploded: Floats
+    shares: Floats
 
     @property
     def final(self) -> Floats:
-        """Final log loss relative to the start, shape (P,); an exploded run counts as no progress."""
+        """Final log loss relative to the start, shape (P,); an exploded run counts as tenfold worse."""
         final: Floats = self.log_loss[-1]
         return final
 
@@ -59,10 +62,16 @@ def play(act: Act, process: Process) -> Episodes:
         transition = process.step(action)
         observation = transition.observation
         exploded = process.exploded
-        losses.append(np.where(exploded, 0.0, losses[-1] - transition.reward))
+        losses.append(np.where(exploded, WORST, losses[-1] - transition.reward))
         multiples.append(np.broadcast_to(process.signals.log_multiple, (count,)))
         actions.append(action)
-    return Episodes(np.array(losses), np.array(multiples), np.array(actions), exploded.astype(np.float64))
+    return Episodes(
+        np.array(losses),
+        np.array(multiples),
+        np.array(actions),
+        exploded.astype(np.float64),
+        process.times / process.times[-1],
+    )
 
 
 def evaluate(act: Act, recipe: Recipe, role: Role, size: int, loss_only: bool = False) -> Episodes:
@@ -79,7 +88,8 @@ def evaluate(act: Act, recipe: Recipe, role: Role, size: int, loss_only: bool = 
         The record of all, in a fixed order.
     """
     parts = [play(act, process) for process in problem_set(recipe, role, size, loss_only)]
-    return Episodes(*(np.concatenate([getattr(part, name) for part in parts], -1) for name in _RECORDS))
+    records = {name: np.concatenate([getattr(part, name) for part in parts], -1) for name in _RECORDS}
+    return replace(parts[0], **records)
 
 
 def act_by(policy: SchedulePolicy) -> Act:

@@ -12,6 +12,14 @@ from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.envs.process import Decisions
 from lrpilot.policy import FORMAT, PolicyError, SchedulePolicy
 
+PLAIN = {
+    "anchor": "constant",
+    "max_change": None,
+    "log_start": 0.0,
+    "reflex": None,
+    "power": 1.0,
+}  # where a card says nothing
+
 
 def export(model: PPO, name: str, action: str, decisions: Decisions, **provenance: Any) -> SchedulePolicy:
     """Take the deterministic policy out of a PPO model: the running average of its actor.
@@ -49,6 +57,8 @@ def manner(decisions: Decisions) -> dict[str, Any]:
         entries |= {"max_change": decisions.max_change, "log_start": decisions.log_start}
     if decisions.reflex is not None:
         entries["reflex"] = decisions.reflex
+    if decisions.power != 1:
+        entries["power"] = decisions.power
     return entries
 
 
@@ -62,10 +72,9 @@ def check_manner(policy: SchedulePolicy, decisions: Decisions) -> None:
     Raises:
         PolicyError: They disagree; the message names the keys to set.
     """
-    expected = manner(decisions)
-    actual = {"anchor": policy.anchor, "max_change": None, "reflex": None}
-    actual |= {key: policy.card[key] for key in (*expected, "max_change", "log_start", "reflex") if key in policy.card}
-    wrong = {key: value for key, value in actual.items() if value != expected.get(key)}
+    expected = PLAIN | manner(decisions)
+    actual = PLAIN | {key: policy.card[key] for key in expected if key in policy.card}
+    wrong = {key: value for key, value in actual.items() if value != expected[key]}
     if wrong:
         settings = " ".join(f"decisions.{key}={'null' if value is None else value}" for key, value in wrong.items())
         raise PolicyError(f"policy {policy.card['name']!r} acts in another way than this recipe; set {settings}")

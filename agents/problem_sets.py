@@ -51,8 +51,7 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
     data = getattr(recipe.data, "train" if role == "tuning" else role)
     decisions = recipe.decisions
     if role != "train":
-        steps = max(1, recipe.horizon // decisions.decisions)
-        decisions = replace(decisions, steps=(steps,), loss_only=float(loss_only))
+        decisions = replace(decisions, steps=(recipe.horizon // decisions.decisions,), loss_only=float(loss_only))
     problems = recipe.problems
     if role == "test" and isinstance(recipe, NetRecipe):
         problems = replace(recipe.problems, architectures=recipe.problems.architectures + recipe.unseen)

@@ -36,9 +36,9 @@ def record_validation(logger: Logger, episodes: Episodes) -> None:
     """
     logger.record(SCORE, float(episodes.final.mean()))
     logger.record(EXPLODED, float(episodes.exploded.sum()))
-    last = len(episodes.log_multiple) - 1
     for moment in MOMENTS:
-        fraction = np.exp(episodes.log_multiple[round(moment * last)].mean())
+        decision = np.searchsorted(episodes.shares[1:-1], moment, "right")
+        fraction = np.exp(episodes.log_multiple[decision].mean())
         logger.record(FRACTION.format(100 * moment), float(fraction))
     logger.record(ACTIONS, torch.from_numpy(episodes.action))
     logger.record(PROBES, LoggedFigure(probe_figure(episodes), close=True))
@@ -55,7 +55,7 @@ def probe_figure(episodes: Episodes) -> Figure:
     """
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
-    progress = np.arange(len(episodes.log_multiple)) / len(episodes.log_multiple)
+    progress = episodes.shares[:-1]
     for index in range(min(PROBE_COUNT, episodes.log_multiple.shape[1])):
         axes.step(progress, np.exp(episodes.log_multiple[:, index]), where="post", alpha=0.6, linewidth=1)
     mean = np.exp(episodes.log_multiple.mean(1))

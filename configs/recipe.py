@@ -127,6 +127,13 @@ class Recipe(_Section):
             raise ValueError(f"signals must be different names of {', '.join(SIGNAL_NAMES)}, not {self.signals}")
         return self
 
+    @model_validator(mode="after")
+    def _whole_intervals(self) -> Self:
+        decisions = self.decisions.decisions
+        if self.horizon % decisions:
+            raise ValueError(f"horizon must be a multiple of decisions.decisions, {decisions}, not {self.horizon}")
+        return self
+
 
 class NMFRecipe(Recipe):
     """Stochastic non-negative matrix factorisation."""

@@ -24,7 +24,8 @@ base LR, which is wrong by up to `lr_error` either way. Nothing bounds the LR.
 
 ## Action Space
 `Box(-1, 1, (1,), float32)`: with the default `Decisions` it changes the log of the LR's multiple of base LR and
-linear decay by at most 1.5 at each decision. The multiple begins at exp(−5) and stays within exp(−9) and exp(5).
+linear decay by at most 1.5 at each decision. The multiple begins at exp(−6) and stays within exp(−10) and exp(5.5);
+it falls by exp(3) at once when the loss is far above all before.
 
 ## Observation Space
 `Box`, shape ({signals},), float32. Every entry is dimensionless: it stays the same when the loss or the unit of
@@ -43,7 +44,7 @@ can't be reached from here.
 A problem drawn from `NetProblems`; the weights are fresh.
 
 ## Episode End
-`terminated` after `decisions` decisions (40): the end of the budget is part of the problem and is observed
+`terminated` after `decisions` decisions (60): the end of the budget is part of the problem and is observed
 through progress. Also `terminated` when the held-out loss is not finite or has grown 10,000-fold. Never
 `truncated`.
 

@@ -13,6 +13,7 @@ from lrpilot.clipping import Guard, Limits
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.reflex import alarm, higher
 from lrpilot.signals import RANGE, Floats, Signals
+from lrpilot.timing import decision_times
 from lrpilot.travel import UNKNOWN, Cosines, Travel
 
 EXPLODED = 1e4  # a run whose objective grew by this factor is over
@@ -26,12 +27,14 @@ class Decisions:
 
     Attributes:
         decisions: Decisions in a run.
-        steps: SGD steps between two decisions; one value is drawn for each round of episodes.
+        steps: SGD steps between two decisions, on average; one value is drawn for each round of episodes.
         anchor: Base schedule that actions are multiples of; see `lrpilot.anchor`.
         log_low: Smallest log of LR over reference and anchor; the one of action −1.
         log_high: Largest; the one of action 1. With the strict guard no LR over the reference has an effect.
         max_change: If given, an action changes that log, by at most so much (action 1), instead of setting it.
         log_start: Where it then begins.
+        power: 1: all intervals have as many steps as `steps` says. Above 1: as many on average, fewer in the beginning
+            and more at the end; see `lrpilot.timing`.
         reflex: With a `max_change`: by how much that log falls at once when the loss is far above all before; see
             `lrpilot.reflex`. None: never.
         guard: See `Limits`.
@@ -46,6 +49,7 @@ class Decisions:
     log_high: float = 0.0
     max_change: float | None = None
     log_start: float = 0.0
+    power: float = 1.0
     reflex: float | None = None
     guard: Guard = "strict"
     penalty: float = 5.0
@@ -67,10 +71,20 @@ class Decisions:
                 f"max_change must be positive, and log_start between log_low and log_high, not {self.max_change} and "
                 f"{self.log_start}"
             )
+        if not 1 <= self.power <= 4:
+            raise ValueError(f"power must be in 1..4, not {self.power}")
         if self.reflex is not None and not (self.max_change is not None and 0 < self.reflex <= 20):
             raise ValueError(f"reflex must be above 0, at most 20 and come with a max_change, not {self.reflex}")
         if not (self.penalty >= 0 and 0 <= self.loss_only <= 1):
             raise ValueError(f"penalty must be >= 0 and loss_only in 0..1, not {self.penalty} and {self.loss_only}")
+
+    def times(self, horizon: int) -> NDArray[np.int64]:
+        """Return after which SGD steps of a run decisions are made, and at last the horizon: shape (decisions + 1,).
+
+        Args:
+            horizon: SGD steps of the run, a multiple of `decisions`.
+        """
+        return np.array([*decision_times(horizon, self.decisions, self.power), horizon])
 
     def log_multiple(self, action: Floats, current: Floats) -> Floats:
         """Map actions in [-1, 1] to the log of LR over its reference and anchor; any shape.
@@ -105,6 +119,10 @@ class Process:
     Args:
         task: What is being trained.
         decisions: How the agent acts.
+
+    Attributes:
+        steps: SGD steps between two decisions, on average; drawn when all runs are reset.
+        times: After which SGD steps decisions are made, and at last the horizon, shape (decisions + 1,).
     """
 
     def __init__(self, task: AbstractTask, decisions: Decisions) -> None:
@@ -117,7 +135,7 @@ class Process:
         self.exploded = np.zeros(task.batch_size, dtype=np.bool_)
         self._log_multiple: Floats = np.full(task.batch_size, decisions.log_start)
         self._highest: Floats = np.zeros(task.batch_size)  # finite loss so far
-        self.steps = decisions.steps[0]
+        self._begin(decisions.steps[0])
         self.lr: Floats = np.zeros(task.batch_size)
         self.reference: Floats = np.ones(task.batch_size)
         self._loss_only = np.zeros(task.batch_size, dtype=np.bool_)
@@ -140,7 +158,9 @@ class Process:
         """
         if slots is None or slots.all():
             slots = np.ones(self.task.batch_size, dtype=np.bool_)
-            self.steps = int(self._rng.choice(self.config.steps))
+            self._begin(int(self._rng.choice(self.config.steps)))
+        elif self.config.power != 1:
+            raise ValueError("with decisions.power above 1 runs side by side are in step: reset all of them together")
         self.task.reset(self._rng, slots)
         self.reference = self.task.reference()
         self.signals.restart(slots)
@@ -156,8 +176,13 @@ class Process:
         self._objective = np.where(slots, objective, self._objective)
         return self.observation()
 
+    def _begin(self, steps: int) -> None:
+        """Fix when decisions are made, for `steps` SGD steps between two on average."""
+        self.steps = steps
+        self.times = self.config.times(steps * self.config.decisions)
+
     def step(self, action: Floats) -> Transition:
-        """Hold one decision for `steps` SGD steps.
+        """Hold one decision until the next one is due.
 
         Args:
             action: Shape (B,), in [-1, 1].
@@ -166,21 +191,31 @@ class Process:
             What follows; a run that exploded gets no further reward until `reset`.
         """
         self._log_multiple = self.config.log_multiple(action, self._log_multiple)
-        held = self.reference
+        held, elapsed, steps = self.reference, self._elapsed(), self._steps_to_next()
         log_multiple: Floats = np.zeros(self.task.batch_size)
         with np.errstate(over="ignore", invalid="ignore"):
-            for step in range(self.steps):
+            for step in range(steps):
                 reference = held if self.config.guard == "off" else self.reference
-                progress = (self.decision + step / self.steps) / self.config.decisions
+                progress = (elapsed + step / self.steps) / self.config.decisions
                 anchored = np.exp(self._log_multiple) * anchor_multiple(self.config.anchor, progress)
                 loss = self.advance(anchored * reference)
                 self._react(loss)
                 self.signals.observe(np.nan_to_num(loss, nan=LARGEST_LOSS, posinf=LARGEST_LOSS))
-                log_multiple += np.log(self.lr / reference) / self.steps
+                log_multiple += np.log(self.lr / reference) / steps
             self.signals.close(log_multiple, self.reference, *self._read_parameters())
         self.decision += 1
         reward = self._judge()
         return Transition(self.observation(), reward, self.exploded | (self.decision >= self.config.decisions))
+
+    def _elapsed(self) -> Floats:
+        """Steps made at the last decision, in units of the mean interval, shape (B,)."""
+        elapsed: Floats = self.times[np.minimum(self.decision, self.config.decisions)] / self.steps
+        return elapsed
+
+    def _steps_to_next(self) -> int:
+        """SGD steps until the next decision; the same for all runs, which are in step if intervals differ."""
+        decision = min(int(self.decision[0]), self.config.decisions - 1)
+        return int(self.times[decision + 1] - self.times[decision])
 
     def _react(self, loss: Floats) -> None:
         if self.config.reflex is None:
@@ -224,7 +259,7 @@ class Process:
     def observation(self) -> NDArray[np.float32]:
         """Return what the agent sees now, shape (B, S)."""
         with np.errstate(invalid="ignore", over="ignore"):  # an exploded run shows zeros
-            vector = self.signals.vector(self.decision / self.config.decisions)
+            vector = self.signals.vector(self._elapsed() / self.config.decisions)
         columns = [np.broadcast_to(entry, self.decision.shape) for entry in vector]
         observation = np.nan_to_num(np.stack(columns, -1), nan=0.0, posinf=RANGE, neginf=-RANGE)
         seen: NDArray[np.float32] = observation.astype(np.float32)

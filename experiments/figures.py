@@ -62,8 +62,7 @@ def _loss_curves(result: Comparison, candidates: list[Candidate]) -> Figure:
 
 def _schedules(episodes: Episodes, candidates: list[Candidate]) -> Figure:
     figure, axes = _new(7, 4.5, xlabel="share of the horizon", ylabel="LR / bound", yscale="log")
-    decisions = len(episodes.log_multiple)
-    progress = np.arange(decisions) / decisions
+    progress = episodes.shares[:-1]
     fraction = np.exp(episodes.log_multiple)
     for low, high, alpha in ((5, 95, 0.12), (25, 75, 0.25)):
         band = np.percentile(fraction, [low, high], axis=1)

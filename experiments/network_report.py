@@ -168,7 +168,7 @@ def steps_to_cosine(results: NetworkResults) -> float:
     target = results.tuned["cosine"].curve[0, -1]
     curves = np.concatenate([runs.curve[ERRORS.index(1.0)] for runs in _policies(results)], 1)
     reached = curves <= np.tile(target, curves.shape[1] // len(target))
-    first = np.where(reached.any(0), reached.argmax(0), np.inf) / (len(curves) - 1)
+    first = np.where(reached.any(0), results.shares[reached.argmax(0)], np.inf)
     return float(np.median(first))
 
 
@@ -237,7 +237,7 @@ def _schedules(results: NetworkResults) -> Figure:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     multiple = _policies(results)[0].log_multiple
-    progress = (np.arange(multiple.shape[1]) + 0.5) / multiple.shape[1]
+    progress = (results.shares[1:] + results.shares[:-1]) / 2
     for index, (error, log) in enumerate(zip(ERRORS, multiple, strict=True)):
         low, middle, high = np.exp(np.percentile(log, [25, 50, 75], axis=1)) * error
         colour = f"C{index}"

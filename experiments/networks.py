@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpilot.agents.evaluate import Act, play
+from lrpilot.agents.evaluate import WORST, Act, play
 from lrpilot.agents.problem_sets import Role, make_process, role_seed
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.process import Process
@@ -41,7 +41,6 @@ GREEDY = "GreedyLR"
 FAMILIES = (*SHAPES, GREEDY)
 LOWEST, HIGHEST = 2.0**-8, 2.0**4  # base LRs that are tried, in units of the LR that seems right at the start
 SCORED = 4  # problems of each network that are scored; as many are tuned on
-WORST = float(np.log(10.0))  # what a run counts as that ends at ten times its first loss, worse, or nowhere
 SOLVED = 1e-4  # of the first loss; test losses below it count as this
 
 Tick = Callable[[], None]
@@ -162,6 +161,7 @@ class NetworkResults:
 
     Attributes:
         base_lrs: That every family is tuned over, for each network, in units of the LR that seems right at its start.
+        shares: Share of the horizon at each decision and at the end, shape (K + 1,).
         tuned: By family, its runs with the base LR tuned for each network, shapes (1, …, P).
         setting: By family, the index of that base LR for each network, shape (N,).
         learned: By policy, runs from each of the errors, shapes (len(ERRORS), …, P).
@@ -170,6 +170,7 @@ class NetworkResults:
     """
 
     base_lrs: Floats
+    shares: Floats
     tuned: dict[str, Runs] = field(default_factory=dict)
     setting: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     learned: dict[str, Runs] = field(default_factory=dict)
@@ -198,7 +199,7 @@ def compare_networks(
     Returns:
         The results.
     """
-    results = NetworkResults(base_lrs(recipe))
+    results = NetworkResults(base_lrs(recipe), recipe.decisions.times(recipe.horizon) / recipe.horizon)
     with ProcessPoolExecutor(recipe.comparison.processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         grids = {}
         for family, runs in zip(FAMILIES, pool.map(partial(_grid, recipe, networks, role), FAMILIES), strict=True):

@@ -109,8 +109,9 @@ def schedules(policy: SchedulePolicy, recipe: NetRecipe, probes: Sequence[Probe]
     figure = Figure(figsize=(3.1 * len(probes), 3.4), layout="constrained")
     for index, probe in enumerate(probes):
         axes = figure.add_subplot(1, len(probes), index + 1)
-        lr = probe.error * np.exp(trace(policy, start(recipe, probe)).log_lr)
-        progress = (np.arange(len(lr)) + 0.5) / len(lr)
+        process = start(recipe, probe)
+        lr = probe.error * np.exp(trace(policy, process).log_lr)
+        progress = (process.times[1:] + process.times[:-1]) / 2 / process.times[-1]
         axes.plot(progress, lr, color="#c1121f", alpha=0.2, linewidth=0.8)
         axes.plot(progress, np.median(lr, 1), color="#c1121f", linewidth=2.5)
         axes.plot(progress, 1 - progress, color="black", linestyle="--", linewidth=1)

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
+from lrpilot.agents.evaluate import WORST
 from lrpilot.agents.problem_sets import Role, problem_set
 from lrpilot.configs import Recipe
 from lrpilot.envs.process import EXPLODED, FLOOR, Process
@@ -32,7 +33,7 @@ def run_baselines(candidates: Sequence[Candidate], recipe: Recipe, role: Role, s
 
     Returns:
         log f over f at the start, at each decision and at the end, shape (C, K + 1, size); a run that exploded counts
-        as no progress.
+        as tenfold worse.
     """
     processes = problem_set(recipe, role, size, replicas=len(candidates))
     return np.concatenate([run_side_by_side(candidates, process) for process in processes], -1)
@@ -40,7 +41,7 @@ def run_baselines(candidates: Sequence[Candidate], recipe: Recipe, role: Role, s
 
 def run_side_by_side(candidates: Sequence[Candidate], process: Process) -> Floats:
     """Run C schedules on the C replicas of each problem of a process that was just reset; see `run_baselines`."""
-    steps = process.config.decisions * process.steps
+    steps = int(process.times[-1])
     progress = np.arange(steps) / steps
     lrs = np.stack([candidate.multiplier(progress) * candidate.base_lr for candidate in candidates], 1)  # (T, C)
     problems = process.task.batch_size // len(candidates)
@@ -66,13 +67,13 @@ def run_controlled(control: Control, process: Process, count: int) -> Floats:
     """
     start = process.task.objective()
     curve, losses = [start], np.ones(process.task.batch_size)
-    for step in range(process.config.decisions * process.steps):
+    for step in range(process.times[-1]):
         losses = process.advance(control(step, losses))
-        if (step + 1) % process.steps == 0:
+        if step + 1 in process.times:
             curve.append(process.task.objective())
     log_loss = np.log(np.maximum(np.array(curve) / start, FLOOR))
     exploded = ~np.isfinite(log_loss) | (log_loss > np.log(EXPLODED))
-    return np.where(exploded, 0.0, log_loss).reshape(len(curve), -1, count).transpose(2, 0, 1)
+    return np.where(exploded, WORST, log_loss).reshape(len(curve), -1, count).transpose(2, 0, 1)
 
 
 def _final(candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int) -> Floats:

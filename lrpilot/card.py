@@ -128,6 +128,8 @@ def _checked(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
         check("log_start", lambda v: is_log(v) and card["log_low"] <= v <= card["log_high"], "within log_low..log_high")
         if "reflex" in card:
             check("reflex", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
+    if "power" in card:
+        check("power", lambda v: type(v) in {int, float} and 1 <= v <= 4, "a number in 1..4")
     if "anchor" in card:
         check("anchor", lambda v: v in ANCHORS, f"one of {', '.join(ANCHORS)}")
     names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"

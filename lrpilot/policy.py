@@ -60,7 +60,7 @@ class SchedulePolicy:
         digest = hashlib.sha256()
         meaning = [self.card[key] for key in ("action", "signals", "decisions", "log_low", "log_high")]
         meaning += [] if self.anchor == "constant" else [self.anchor]
-        meaning += [self.card[key] for key in ("max_change", "log_start", "reflex") if key in self.card]
+        meaning += [self.card[key] for key in ("max_change", "log_start", "reflex", "power") if key in self.card]
         digest.update(json.dumps(meaning).encode())
         for weight, bias in self.layers:
             digest.update(weight.tobytes() + bias.tobytes())
@@ -139,6 +139,7 @@ class SchedulePolicy:
             base_lr,
             horizon,
             decisions=self.card["decisions"],
+            power=self.card.get("power", 1.0),
             relative_to_bound=self.card["action"] == "fraction_of_bound",
             anchor=self.anchor,
             log_low=self.card["log_low"],

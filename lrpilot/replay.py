@@ -82,11 +82,10 @@ def replay(
     """
     horizon = len(losses) if horizon is None else horizon
     schedule = policy.schedule(base_lr, horizon)
-    interval = max(1, horizon // policy.card["decisions"])
-    rows = []
+    rows, decision = [], True
     for step, loss in enumerate(losses):
-        decision = step < horizon and step % interval == 0
         rows.append({"step": step, "loss": _plain(loss), "lr": _plain(schedule.lr), "decision": decision})
+        decision = schedule.decides_at == step + 1
         schedule(loss)
     return {
         "policy": policy.card["name"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, SupportsFloat
 
@@ -10,6 +11,7 @@ from lrpilot.anchor import Anchor, anchor_multiple
 from lrpilot.clipping import Guard, Limits, back_off
 from lrpilot.reflex import alarm
 from lrpilot.signals import Floats, Signals
+from lrpilot.timing import decision_times
 from lrpilot.travel import UNKNOWN, Travel, Weights
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
@@ -19,8 +21,8 @@ LogMultiple = Callable[[Floats, float], float]  # observation (S,), log of LR ov
 class Schedule:
     """The next LR after each loss: `lr = schedule(loss)`.
 
-    Decisions are made every `horizon // decisions` calls. Between two, the ratio of the LR to its reference (the
-    bound, or the base LR) is that of the anchor, times a constant; the bound is read at every call.
+    Decisions are made after the calls that `lrpilot.timing` lists. Between two, the ratio of the LR to its reference
+    (the bound, or the base LR) is that of the anchor, times a constant; the bound is read at every call.
 
     Made by `SchedulePolicy.schedule`, which documents the arguments.
 
@@ -43,6 +45,7 @@ class Schedule:
         horizon: int,
         *,
         decisions: int,
+        power: float,
         relative_to_bound: bool,
         anchor: Anchor,
         log_low: float,
@@ -60,7 +63,7 @@ class Schedule:
         self._policy = log_multiple
         self._log_low, self._reflex = log_low, reflex
         self._base_lr = float(base_lr)
-        self._interval = max(1, self.horizon // decisions)
+        self._times = decision_times(self.horizon, decisions, power)
         self._relative_to_bound = relative_to_bound
         self._anchor: Anchor = anchor
         self._read_bound = bound
@@ -153,8 +156,8 @@ class Schedule:
 
     def _next_decision(self) -> float:
         """The call of `advance` that makes the next decision, infinite if none will."""
-        call = self.calls + self._interval
-        return call if call < self.horizon else math.inf
+        index = bisect_right(self._times, self.calls)
+        return self._times[index] if index < len(self._times) else math.inf
 
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""

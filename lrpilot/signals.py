@@ -29,7 +29,7 @@ FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the th
 TIE = 1e-9  # nats; a level that is lower by less is not a better one, but rounding
 SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
 MEDIUM = 0.2  # the same in the average of the persistence
-LONGEST_TOLD = 32.0  # steps of an interval; longer ones look the same, or no long run would look familiar
+LONGEST_TOLD = 12.0  # steps of an interval; longer ones look the same, or no long run would look familiar
 RANGE = 4.0  # observations are clipped to [-4, 4]
 
 
@@ -63,7 +63,9 @@ SIGNALS = (
     Signal("steepest_multiple", "log_multiple minus its value at that fall, / 3", "nats / 3"),
     Signal("peak", "highest log_multiple so far minus log_multiple, / 3", "nats / 3", 0.0),
     Signal("log_multiple_change", "log_multiple minus its value one interval earlier", "nats"),
-    Signal("interval", "log of the steps in the last interval, / 3; more than 32 count as 32", "nats / 3", 0.0),
+    Signal("interval", "log of the steps in the last interval, / 3; more than 12 count as 12", "nats / 3", 0.0),
+    Signal("swing", "average size of change, squashed", "squashed nats", 0.0),
+    Signal("drift", "fast average minus the slowest one, over that size, asinh", "asinh of ratio"),
     Signal("reference_change", "log of the reference LR over its first value, / 3", "nats / 3"),
     Signal("gradient", "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3", "nats / 3"),
     Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3", "nats / 3"),
@@ -113,6 +115,7 @@ class Signals:
     since_best: Numbers = 0.0  # intervals
     multiple_at_best: Numbers = 0.0
     steps: Numbers = 0.0  # in the last closed interval
+    swing: Numbers = 0.0  # average of |change|
     trend: Numbers = 0.0
     spread: Numbers = 0.0
     log_multiple: Numbers = 0.0
@@ -181,6 +184,8 @@ class Signals:
         scatter = self.total_sq / n - mean * mean - slope * slope * (n * n - 1) / 12
         self.change = f.where(started, level - self.level, 0.0)
         self.level = level
+        share = f.maximum(SLOW, 1.0 / f.maximum(self.intervals, 1.0))  # at first a plain mean
+        self.swing = f.where(started, self.swing + share * (f.maximum(self.change, -self.change) - self.swing), 0.0)
         fall = f.where(started, FAST * (self.fast - level), 0.0)
         self.fast = f.where(started, self.fast - fall, level)
         self.slow = f.where(started, self.slow + SLOW * (level - self.slow), level)
@@ -239,6 +244,8 @@ class Signals:
         multiples = (self.multiple_at_best, self.multiple_at_steepest, self.highest_multiple)
         at_best, at_steepest, peak = ((self.log_multiple - multiple) / 3 for multiple in multiples)
         memory = (f.asinh(self.since_best) / 1.5, at_best, steepest, at_steepest, -peak)
+        swing = f.asinh(100.0 * self.swing) / 2
+        drift = f.asinh((self.fast - self.slowest) / f.maximum(self.swing, SMALLEST_ERROR))
         grown = (self.gradient - self.gradient_origin) / 6
         interval = f.log(f.maximum(f.minimum(self.steps, LONGEST_TOLD), 1.0)) / 3
         moved = (self.reference - self.reference_origin) / 3
@@ -246,7 +253,8 @@ class Signals:
         cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
         gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines)]
         first = (progress, self.log_multiple / 3, self.level / 5)
-        entries = (*first, *squashed, *scores, *memory, self.log_multiple_change, interval, moved, *gradient)
+        recent = (self.log_multiple_change, interval, swing, drift)
+        entries = (*first, *squashed, *scores, *memory, *recent, moved, *gradient)
         vector = [f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in (*entries, self.has_gradient)]
         return np.array(vector, dtype=np.float64)
 

@@ -100,11 +100,13 @@ class Scripted(AbstractTask):
         return np.ones((self.batch_size, 1))
 
 
-def test_run_time_and_environment_set_the_same_lrs(policy: SchedulePolicy) -> None:
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_run_time_and_environment_set_the_same_lrs(policy_maker: Callable[..., SchedulePolicy], power: float) -> None:
+    policy = policy_maker(action="multiple_of_base", decisions=6, power=power, **ACTS)
     losses = np.random.default_rng(0).lognormal(0, 1.0, (120, 5))
     losses[50, 1] = np.nan
     task = Scripted(losses)
-    process = Process(task, Decisions(6, (20,), guard="off", loss_only=1.0, **ACTS))  # type: ignore[arg-type]
+    process = Process(task, Decisions(6, (20,), guard="off", loss_only=1.0, power=power, **ACTS))  # type: ignore[arg-type]
     process.seed(0)
     process.reset()
     for decision in range(6):
