@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from lrpilot.signals import SIGNAL_NAMES
 
+SHARP = 1.5  # slope of the unit that tells when the first share of the horizon is over
+
 
 class SplitExtractor(nn.Module):
     """Two tanh networks: one over the observation, one over the observation and the hidden state.
@@ -76,6 +78,27 @@ class AsymmetricPolicy(ActorCriticPolicy):
 
     def _actor(self) -> nn.Sequential:
         return nn.Sequential(*self.mlp_extractor.policy_net, self.action_net)
+
+    @torch.no_grad()
+    def begin_with(self, action: float, until: float | None = None) -> None:
+        """Set what the untrained actor does on average.
+
+        Args:
+            action: Its mean action.
+            until: If given, the share of the horizon at which that has fallen to half; soon after it is 0. One unit
+                of each hidden layer is set for it, which training may change like all others.
+        """
+        *hidden, last = (layer for layer in self._actor() if isinstance(layer, nn.Linear))
+        nn.init.constant_(last.bias, action)
+        if until is None:
+            return
+        for depth, layer in enumerate(
+            hidden
+        ):  # the first unit of each: from −1 at the start to 1 once the share is over
+            layer.weight[0], layer.bias[0] = 0.0, 0.0
+            layer.weight[0, 0 if depth else self.signals.index("progress")] = SHARP if depth else SHARP / until
+            layer.bias[0] = 0.0 if depth else -SHARP
+        last.weight[0, 0], last.bias[0] = -action / 2, action / 2
 
     @torch.no_grad()
     def average(self, iteration: int) -> None:

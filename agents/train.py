@@ -24,7 +24,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import set_random_seed
-from torch import nn
 
 from lrpilot.agents import tensorboard_log
 from lrpilot.agents.asymmetric import AsymmetricPolicy
@@ -98,9 +97,8 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
         seed=role_seed("train", recipe.seed),
         device="cpu",
     )
-    with torch.no_grad():
-        nn.init.constant_(model.policy.get_parameter("action_net.bias"), ppo.first_action)
     assert isinstance(model.policy, AsymmetricPolicy)
+    model.policy.begin_with(ppo.first_action, ppo.first_until)
     model.policy.average(0)
     return model
 

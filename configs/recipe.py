@@ -69,6 +69,7 @@ class PPOSettings(_Section):
     net: tuple[int, ...] = Field(min_length=1, description="hidden layers of policy and value network, tanh")
     log_std: float = Field(description="log of the exploration noise at the start, in units of the action")
     first_action: float = Field(ge=-1, le=1, description="mean action of the untrained policy")
+    first_until: float | None = Field(None, gt=0, lt=1, description="share of the horizon around which that falls to 0")
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

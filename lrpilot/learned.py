@@ -112,8 +112,7 @@ class LearnedLR(AbstractMetricLR):
             self._calm = self._schedule.highest
 
     def _decide(self, losses: list[float]) -> None:
-        for loss in losses:
-            self._schedule.observe(loss)
+        self._schedule.take_in(losses)
         self._calm = self._schedule.highest
         if self._reads_gradients:
             self._gradient_sq = readings.gradient_sq(self.optimizer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, SupportsFloat
 
 from lrpilot.anchor import Anchor, anchor_multiple
@@ -72,7 +72,8 @@ class Schedule:
         self.calls = 0
         self.decides_at = self._next_decision()
         self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
-        self._losses: list[float] = []  # of the open interval
+        self._parts: list[float] = []  # losses of the step that is not yet moved on from
+        self._losses: list[float] = []  # of the steps of the open interval
         self.highest = math.inf if reflex is None else 0.0
         self._back_off = 1.0
         self._skipped = 0  # losses until the last decision that were not finite
@@ -96,10 +97,14 @@ class Schedule:
         return self.advance(gradient_sq, weights)
 
     def observe(self, loss: float) -> None:
-        """Take in a loss without moving on; several between two calls of `advance` are averaged."""
-        loss = float(loss)
-        self.notice(loss)
-        self._losses.append(loss)
+        """Take in a loss without moving on; several before one `advance`, of the parts of a batch, are averaged."""
+        self._parts.append(float(loss))
+
+    def take_in(self, losses: Sequence[float]) -> None:
+        """Take in the losses of whole steps, one each."""
+        for loss in losses:
+            self.notice(loss)
+            self._losses.append(loss)
 
     def notice(self, loss: float) -> None:
         """Lower the LR at once if a loss is far above all before it: see `lrpilot.reflex`. The same twice is once."""
@@ -121,6 +126,9 @@ class Schedule:
         Returns:
             The LR, per step; also in `lr`.
         """
+        if self._parts:
+            self.take_in([sum(self._parts) / len(self._parts)])
+            self._parts = []
         self.calls += 1
         due = self.calls >= self.decides_at
         if self._read_bound is not None and (due or self.limits.guard != "off"):
@@ -181,7 +189,7 @@ class Schedule:
 
     def state(self) -> dict[str, Any]:
         """Return all that changes over a run, as Python numbers and a list of them in a flat dictionary."""
-        own = {key: getattr(self, key) for key in _STATE} | {"_losses": list(self._losses)}
+        own = {key: getattr(self, key) for key in _STATE} | {"_parts": list(self._parts), "_losses": list(self._losses)}
         return own | {f"signals.{key}": value for key, value in self.signals.state().items()}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -218,6 +226,7 @@ _STATE = (
     "decides_at",
     "_log_sum",
     "_log_count",
+    "_parts",
     "_losses",
     "highest",
     "_skipped",

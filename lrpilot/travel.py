@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -67,7 +68,7 @@ class Travel:
         assert self.slow is not None
         with np.errstate(invalid="ignore", over="ignore"):
             step = weights - self.last
-            cosines = (_cosine(step, self.turn), _cosine(step, self.fast), _cosine(step, self.slow))
+            cosines = _cosines(step, self.turn, self.fast, self.slow)
             self.last, self.turn = weights.copy(), step
             self.fast, self.slow = FAST * self.fast + step, SLOW * self.slow + step
         return cosines
@@ -76,6 +77,15 @@ class Travel:
         """Return the fields that are set; `Travel(**state)` restores them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _cosines(step: Weights, *earlier: Weights) -> Cosines:
+    if step.ndim > 1:
+        return tuple(_cosine(step, other) for other in earlier)
+    rows = np.array((step, *earlier), dtype=np.float64)  # of one run: a product or two, at a fifth of the cost
+    inner, squares = rows[1:] @ rows[0], np.einsum("ij,ij->i", rows, rows)
+    cosines = inner / np.sqrt(np.maximum(squares[1:] * squares[0], 1e-300))
+    return tuple(cosine if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist())  # type: ignore[return-value]
 
 
 def _cosine(a: Weights, b: Weights) -> Any:

@@ -72,6 +72,22 @@ def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
     assert actions[0] == actions[1]
 
 
+@pytest.mark.parametrize("name", ["universal", "cnn", "nlp"])
+def test_untrained_agents_climb_to_the_base_lr_and_stay_there(name: str) -> None:
+    recipe = load_recipe(name, ["ppo.parallel=4", "ppo.replicas=4", "ppo.processes=1"])
+    model = model_of(recipe)
+    policy = export(model, name, "multiple_of_base", recipe.decisions)
+    shares = recipe.decisions.times(recipe.horizon)[:-1] / recipe.horizon
+    log_multiple = recipe.decisions.log_start
+    reached = []
+    for share in shares:
+        log_multiple = policy.log_multiple(np.eye(len(SIGNAL_NAMES))[0] * share, log_multiple)
+        reached.append(log_multiple)
+    after = np.array(reached)[shares > 0.25]
+    assert abs(after).max() < 0.5
+    assert np.interp(-3.0, reached, shares) < 0.05
+
+
 def test_what_is_exported_is_the_running_average_of_the_actor() -> None:
     model = model_of(load_recipe("nmf", [*SMALL, "ppo.averaging=0.75"]))
     policy = model.policy

@@ -63,6 +63,17 @@ def test_noticing_a_loss_twice_is_noticing_it_once(policy: SchedulePolicy) -> No
     assert schedule.lr == pytest.approx(start * math.exp(-3))
 
 
+def test_the_parts_of_a_batch_count_as_their_mean(policy: SchedulePolicy) -> None:
+    schedule = policy.schedule(base_lr=1.0, horizon=120)
+    start = schedule(1.0)
+    for part in (0.5, 2.4):
+        schedule.observe(part)
+    assert schedule.advance() == pytest.approx(start)
+    for part in (0.5, 9.0):
+        schedule.observe(part)
+    assert schedule.advance() == pytest.approx(start * math.exp(-3))
+
+
 def test_without_the_entry_in_the_card_there_is_none(policy_maker: Callable[..., SchedulePolicy]) -> None:
     acts = {key: value for key, value in ACTS.items() if key != "reflex"}
     policy = policy_maker(action="multiple_of_base", decisions=6, **acts)
