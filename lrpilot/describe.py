@@ -12,7 +12,7 @@ from lrpilot.signals import GRADIENT_SIGNALS
 WIDTH, LABEL, KEY = 110, 12, 40  # columns: of the text, of a section's name, at most of an entry's name
 SILENT = "the card does not say"
 _SHOWN = {"format", "name", "action", "signals", "decisions", "anchor", "log_low", "log_high", "max_change"}
-_SHOWN |= {"log_start", "reflex", "summary", "not_for", "results", "selection", "trained"}
+_SHOWN |= {"log_start", "reflex", "power", "summary", "not_for", "results", "selection", "trained"}
 _ANCHORS: dict[Anchor, str] = {"constant": "", "linear": " × (1 − progress)"}
 
 
@@ -40,7 +40,7 @@ def describe(card: Mapping[str, Any]) -> str:
         "not for": card.get("not_for", SILENT),
         "measured": card.get("results", SILENT),
         "LR": lr_formula(card),
-        "decisions": f"{card['decisions']} a run, one every horizon // {card['decisions']} steps",
+        "decisions": _timing(card),
         "reads": f"losses{gradients}",
         "signals": card["signals"],
         "selected": card.get("selection", SILENT),
@@ -78,6 +78,13 @@ def lr_formula(card: Mapping[str, Any]) -> str:
         f"; m falls by {card['reflex']:g} at once when the loss is far above all before" if "reflex" in card else ""
     )
     return f"{reference}{anchor} × exp(m), m = {change}, where a in [-1, 1] is the action{limit}{reflex}"
+
+
+def _timing(card: Mapping[str, Any]) -> str:
+    count, power = card["decisions"], card.get("power", 1)
+    if power == 1:
+        return f"{count} a run, one every horizon // {count} steps"
+    return f"{count} a run, the k-th after the share (k / {count})^{power:g} of the horizon, not two in one step"
 
 
 def _section(name: str, value: Any) -> list[str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lrpilot import PolicyError, SchedulePolicy, load_policy
 from lrpilot.agents.export import check_manner, manner
 from lrpilot.configs import ConfigError, load_recipe
+from lrpilot.describe import describe
 from lrpilot.envs.families import make_process
 from lrpilot.envs.process import Decisions
 from lrpilot.timing import decision_times
@@ -75,6 +76,7 @@ def test_recipes_and_policies_must_agree(policy_maker: Callable[..., SchedulePol
         Decisions(power=0.0)
     with pytest.raises(ConfigError, match=r"horizon must be a multiple of decisions\.decisions, 40, not 50"):
         load_recipe("nmf", ["horizon=50"])
+    assert "the k-th after the share (k / 60)^2 of the horizon" in describe(policy_maker(decisions=60, power=2.0).card)
     decisions = load_recipe("nmf").decisions
     policy = policy_maker(**manner(decisions))
     check_manner(policy, decisions)
