@@ -59,10 +59,12 @@ class Trace:
     Attributes:
         observation: What it saw before each decision, shape (K, S, B).
         log_lr: log of LR over its reference in each interval, shape (K, B).
+        shares: Share of the horizon at each decision and at the end, shape (K + 1,).
     """
 
     observation: Floats
     log_lr: Floats
+    shares: Floats
 
 
 def trace(policy: SchedulePolicy, process: Process) -> Trace:
@@ -82,7 +84,7 @@ def trace(policy: SchedulePolicy, process: Process) -> Trace:
         return policy.action(observation)
 
     episodes = play(act, process)
-    return Trace(np.array(seen), episodes.log_multiple)
+    return Trace(np.array(seen), episodes.log_multiple, episodes.shares)
 
 
 def start(recipe: Recipe, probe: Probe) -> Process:
@@ -109,9 +111,8 @@ def schedules(policy: SchedulePolicy, recipe: NetRecipe, probes: Sequence[Probe]
     figure = Figure(figsize=(3.1 * len(probes), 3.4), layout="constrained")
     for index, probe in enumerate(probes):
         axes = figure.add_subplot(1, len(probes), index + 1)
-        process = start(recipe, probe)
-        lr = probe.error * np.exp(trace(policy, process).log_lr)
-        progress = (process.times[1:] + process.times[:-1]) / 2 / process.times[-1]
+        runs = trace(policy, start(recipe, probe))
+        lr, progress = probe.error * np.exp(runs.log_lr), (runs.shares[1:] + runs.shares[:-1]) / 2
         axes.plot(progress, lr, color="#c1121f", alpha=0.2, linewidth=0.8)
         axes.plot(progress, np.median(lr, 1), color="#c1121f", linewidth=2.5)
         axes.plot(progress, 1 - progress, color="black", linestyle="--", linewidth=1)
@@ -135,13 +136,21 @@ def sustained(typical: Floats, slope: float) -> Floats:
         slope: Nats an interval.
 
     Returns:
-        Shape (K, S): change, trend and the distances from the three averages fit that slope; the rest is typical.
+        Shape (K, S): change, trend, swing, drift and the distances from the three averages fit that slope; the rest is
+        typical.
     """
     seen, updates = typical.copy(), np.maximum(np.arange(len(typical)) - 1, 0)
+
+    def set_to(name: str, values: Floats) -> None:
+        seen[:, SIGNAL_NAMES.index(name)] = np.clip(values, -RANGE, RANGE)
+
     lags = {"change": 0.0, "trend": 0.0, "fast": FAST, "slow": SLOW, "slowest": SLOWEST}
+    behind: dict[str, Floats] = {}
     for name, weight in lags.items():  # after n updates an average is (1 − (1 − w)ⁿ)(1 − w)/w intervals behind
-        behind = (1 - (1 - weight) ** updates) * (1 - weight) / weight if weight else 1.0
-        seen[:, SIGNAL_NAMES.index(name)] = np.clip(np.arcsinh(100 * slope * behind) / 2, -RANGE, RANGE)
+        behind[name] = (1 - (1 - weight) ** updates) * (1 - weight) / weight if weight else np.ones(len(typical))
+        set_to(name, np.arcsinh(100 * slope * behind[name]) / 2)
+    set_to("swing", np.arcsinh(100 * abs(slope) * (updates > 0)) / 2)
+    set_to("drift", np.arcsinh(np.sign(slope) * (behind["slowest"] - behind["fast"])))
     return seen
 
 
@@ -155,13 +164,14 @@ def response(policy: SchedulePolicy, recipe: Recipe) -> Figure:
     Returns:
         The figure.
     """
-    typical = np.median(trace(policy, start(recipe, PROBES[0])).observation, 2)  # (K, S)
+    runs = trace(policy, start(recipe, PROBES[0]))
+    typical = np.median(runs.observation, 2)  # (K, S)
     slopes = np.linspace(-STEEPEST, STEEPEST, 81)
     surface = np.array([policy.action(sustained(typical, slope).T) for slope in slopes])
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    extent = (0.0, 1.0, -STEEPEST, STEEPEST)
-    image = axes.imshow(surface, origin="lower", aspect="auto", extent=extent, cmap="RdBu_r", vmin=-1, vmax=1)
+    edges = np.append(slopes, 2 * STEEPEST - slopes[-2]) - STEEPEST / 80
+    image = axes.pcolormesh(runs.shares, edges, surface, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True)
     meaning = "raise or lower the LR" if "max_change" in policy.card else "level of the LR"
     figure.colorbar(image, label=f"action: {meaning}")
     axes.set(xlabel="share of the horizon", ylabel="slope of the log loss, nats an interval")

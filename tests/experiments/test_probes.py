@@ -57,7 +57,7 @@ def test_a_sustained_slope_is_what_the_signals_would_show() -> None:
             signals.observe(float(np.exp(slope * (interval + step / 5))))
         signals.close(0.0, 1.0)
     expected = sustained(np.array(seen), slope)
-    for name in ("change", "trend", "fast", "slow", "slowest"):
+    for name in ("change", "trend", "fast", "slow", "slowest", "swing", "drift"):
         column = SIGNAL_NAMES.index(name)
         np.testing.assert_allclose(expected[2:, column], np.array(seen)[2:, column], rtol=1e-6, atol=1e-9)
 
@@ -68,7 +68,7 @@ def test_schedules_and_responses_are_drawn(tmp_path: Path) -> None:
     assert record.log_lr.shape == (recipe.decisions.decisions, 4)
     assert record.observation.shape == (recipe.decisions.decisions, len(SIGNAL_NAMES), 4)
     assert len(schedules(policy, recipe).axes) == len(PROBES)
-    surface = response(policy, recipe).axes[0].images[0].get_array()
+    surface = response(policy, recipe).axes[0].collections[0].get_array()
     assert surface is not None
     assert (surface[0] > surface[-1]).all()  # this policy raises the LR where the loss falls
 
