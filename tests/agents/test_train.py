@@ -72,7 +72,7 @@ def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
     assert actions[0] == actions[1]
 
 
-@pytest.mark.parametrize("name", ["universal", "cnn", "nlp"])
+@pytest.mark.parametrize("name", ["cnn", "nlp"])
 def test_untrained_agents_climb_to_the_base_lr_and_stay_there(name: str) -> None:
     recipe = load_recipe(name, ["ppo.parallel=4", "ppo.replicas=4", "ppo.processes=1"])
     model = model_of(recipe)

@@ -17,7 +17,7 @@ from lrpilot.experiments.stats import Paired
 from lrpilot.experiments.transfer import ROWS, Transfer, new_table, show, transfers
 from lrpilot.policy import PolicyError, SchedulePolicy
 
-SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.test=[iris]", "data.train=[wine]", "horizon=40"]
+SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.test=[iris]", "data.train=[wine]", "horizon=60"]
 
 
 def rows() -> dict[str, Any]:
