@@ -92,12 +92,10 @@ class AsymmetricPolicy(ActorCriticPolicy):
         nn.init.constant_(last.bias, action)
         if until is None:
             return
-        for depth, layer in enumerate(
-            hidden
-        ):  # the first unit of each: from −1 at the start to 1 once the share is over
-            layer.weight[0], layer.bias[0] = 0.0, 0.0
-            layer.weight[0, 0 if depth else self.signals.index("progress")] = SHARP if depth else SHARP / until
-            layer.bias[0] = 0.0 if depth else -SHARP
+        for layer in hidden:  # the first unit of each: from −1 at the start to 1 once the share is over
+            layer.weight[0], layer.weight[0, 0], layer.bias[0] = 0.0, SHARP, 0.0
+        first, progress = hidden[0], self.signals.index("progress")
+        first.weight[0, 0], first.weight[0, progress], first.bias[0] = 0.0, SHARP / until, -SHARP
         last.weight[0, 0], last.bias[0] = -action / 2, action / 2
 
     @torch.no_grad()

@@ -12,13 +12,8 @@ from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.envs.process import Decisions
 from lrpilot.policy import FORMAT, PolicyError, SchedulePolicy
 
-PLAIN = {
-    "anchor": "constant",
-    "max_change": None,
-    "log_start": 0.0,
-    "reflex": None,
-    "power": 1.0,
-}  # where a card says nothing
+# What holds where a card says nothing.
+PLAIN = {"anchor": "constant", "max_change": None, "log_start": 0.0, "reflex": None, "power": 1.0}
 
 
 def export(model: PPO, name: str, action: str, decisions: Decisions, **provenance: Any) -> SchedulePolicy:

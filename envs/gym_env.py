@@ -25,7 +25,7 @@ base LR, which is wrong by up to `lr_error` either way. Nothing bounds the LR.
 ## Action Space
 `Box(-1, 1, (1,), float32)`: with the default `Decisions` it changes the log of the LR's multiple of base LR and
 linear decay by at most 1.5 at each decision. The multiple begins at exp(−6) and stays within exp(−10) and exp(5.5);
-it falls by exp(3) at once when the loss is far above all before.
+it falls by a factor of exp(3) at once when the loss is far above all before.
 
 ## Observation Space
 `Box`, shape ({signals},), float32. Every entry is dimensionless: it stays the same when the loss or the unit of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, SupportsFloat
 
 from lrpilot.anchor import Anchor, anchor_multiple
@@ -62,21 +63,19 @@ class Schedule:
         self.signals, self.travel = Signals(), Travel()
         self._policy = log_multiple
         self._log_low, self._reflex = log_low, reflex
-        self._base_lr = float(base_lr)
+        self._base_lr = self.reference = float(base_lr)
         self._times = decision_times(self.horizon, decisions, power)
         self._relative_to_bound = relative_to_bound
         self._anchor: Anchor = anchor
         self._read_bound = bound
         self._bound: float | None = None
-        self.reference = self._base_lr
         self.calls = 0
         self.decides_at = self._next_decision()
         self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
         self._parts: list[float] = []  # losses of the step that is not yet moved on from
         self._losses: list[float] = []  # of the steps of the open interval
         self.highest = math.inf if reflex is None else 0.0
-        self._back_off = 1.0
-        self._skipped = 0  # losses until the last decision that were not finite
+        self._back_off, self._skipped = 1.0, 0  # losses until the last decision that were not finite
         self._refresh_bound()
         self._log_multiple = self._policy(self.signals.vector(0.0), log_start)
         self._multiple = math.exp(self._log_multiple)
@@ -189,7 +188,7 @@ class Schedule:
 
     def state(self) -> dict[str, Any]:
         """Return all that changes over a run, as Python numbers and a list of them in a flat dictionary."""
-        own = {key: getattr(self, key) for key in _STATE} | {"_parts": list(self._parts), "_losses": list(self._losses)}
+        own = {key: copy(getattr(self, key)) for key in _STATE}
         return own | {f"signals.{key}": value for key, value in self.signals.state().items()}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -206,8 +205,7 @@ class Schedule:
         if missing:
             raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
         for key in _STATE:
-            value = state[key]
-            setattr(self, key, list(value) if isinstance(value, list) else value)
+            setattr(self, key, copy(state[key]))
         self.signals = Signals(**{key: signals[key] for key in Signals().state()})
 
 

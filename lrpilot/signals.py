@@ -190,15 +190,7 @@ class Signals:
         self.fast = f.where(started, self.fast - fall, level)
         self.slow = f.where(started, self.slow + SLOW * (level - self.slow), level)
         self.slowest = f.where(started, self.slowest + SLOWEST * (level - self.slowest), level)
-        improved = (level < self.best - TIE) | (self.intervals == 0)
-        self.best = f.where(started, f.minimum(level, self.best), level)
-        self.since_best = f.where(improved, 0.0, self.since_best + 1.0)
-        self.multiple_at_best = f.where(improved, log_multiple, self.multiple_at_best)
-        steeper = (fall > self.steepest) | (self.intervals == 0)
-        self.steepest = f.where(steeper, fall, self.steepest)
-        self.multiple_at_steepest = f.where(steeper, log_multiple, self.multiple_at_steepest)
-        higher = (log_multiple > self.highest_multiple) | (self.intervals == 0)
-        self.highest_multiple = f.where(higher, log_multiple, self.highest_multiple)
+        self._close_records(level, fall, log_multiple)
         self.steps = level * 0.0 + n
         self.trend = slope * n
         self.spread = f.sqrt(f.maximum(scatter, 0.0))
@@ -212,6 +204,19 @@ class Signals:
         self.mean_persistence = self.mean_persistence + MEDIUM * (self.long_persistence - self.mean_persistence)
         self.intervals = self.intervals + 1
         self.count, self.total, self.total_sq, self.weighted = 0, 0.0, 0.0, 0.0
+
+    def _close_records(self, level: Numbers, fall: Numbers, log_multiple: Numbers) -> None:
+        """The best level, the steepest fall and the highest LR so far, and at which LR the first two were."""
+        f, first = elementary(level), self.intervals == 0
+        improved = (level < self.best - TIE) | first
+        self.best = f.where(first, level, f.minimum(level, self.best))
+        self.since_best = f.where(improved, 0.0, self.since_best + 1.0)
+        self.multiple_at_best = f.where(improved, log_multiple, self.multiple_at_best)
+        steeper = (fall > self.steepest) | first
+        self.steepest = f.where(steeper, fall, self.steepest)
+        self.multiple_at_steepest = f.where(steeper, log_multiple, self.multiple_at_steepest)
+        higher = (log_multiple > self.highest_multiple) | first
+        self.highest_multiple = f.where(higher, log_multiple, self.highest_multiple)
 
     def _close_gradient(self, started: Any, mean: Numbers, steps: int, gradient_sq: Numbers) -> None:
         """A step of LR η promises to lower the loss f by η‖gradient‖², if the gradient were free of noise."""
