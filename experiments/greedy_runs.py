@@ -31,7 +31,7 @@ def run_greedy(multiples: Floats, process: Process, settings: GreedySettings = S
 def greedy_control(multiples: Floats, process: Process, settings: GreedySettings, every: int) -> Control:
     """Return the rule as `run_controlled` wants it; arguments as for `run_greedy`."""
     runs = process.task.batch_size
-    base: Floats = process.reference * np.tile(multiples, runs // len(multiples))
+    base: Floats = np.tile(multiples, runs // len(multiples))
     rules = [GreedyRule(settings, [1.0], [LOWEST], [HIGHEST]) for _ in range(runs)]
     seen: Floats = np.zeros(runs)  # sum of the losses since the last decision
 
@@ -43,6 +43,6 @@ def greedy_control(multiples: Floats, process: Process, settings: GreedySettings
                     rule.update(float(loss))
                 seen[:] = 0.0
         levels: Floats = np.array([rule.levels[0] for rule in rules])
-        return base * levels
+        return base * levels * process.reference
 
     return control

@@ -58,7 +58,11 @@ class _Tried:
 
     def of_one_run(self, name: str) -> float:
         """Mean passes or seconds of a run."""
-        return float(np.average([getattr(r, name) for r in self.runs], weights=[len(r.final) for r in self.runs]))
+        return self.of_settings(name) / len(self.multiples)
+
+    def of_settings(self, name: str) -> float:
+        """Passes or seconds of a run, summed over all settings of this shape."""
+        return float(sum(getattr(runs, name) * len(runs.final) for runs in self.runs))
 
 
 def compete(rival: AbstractRival, workload: Workload, budget: Budget) -> tuple[Cell, Floats]:
@@ -121,8 +125,10 @@ def _cell(rival: AbstractRival, workload: Workload, tried: dict[str, _Tried], ch
     entry, scored = tried[shape], slice(workload.problems, None)
     settings = sum(len(other.of("final")) for other in tried.values())
     swept = rival.has_base_lr and rival.info.kind != "search"
-    tuning = sum(len(other.of("final")) * other.of_one_run("passes") for other in tried.values()) * workload.problems
-    seconds = sum(len(other.of("final")) * other.of_one_run("seconds") for other in tried.values()) * workload.problems
+
+    def tuning(name: str) -> float:
+        return workload.problems * sum(other.of_settings(name) for other in tried.values()) * rival.info.tuned
+
     final, failed = entry.of("final")[:, scored], entry.of("failed")[:, scored]
     return Cell(
         task=workload.name,
@@ -140,9 +146,10 @@ def _cell(rival: AbstractRival, workload: Workload, tried: dict[str, _Tried], ch
         sensitivity=final if swept else np.zeros((0, workload.problems)),
         failures=failed.sum(1) if swept else np.zeros(0, dtype=np.int64),
         passes=entry.of_one_run("passes"),
-        tuning_passes=tuning if rival.info.tuned else 0.0,
+        tuning_passes=tuning("passes"),
         seconds=entry.of_one_run("seconds"),
-        tuning_seconds=seconds if rival.info.tuned else 0.0,
+        tuning_seconds=tuning("seconds"),
+        wall_seconds=tuning("wall_seconds") + entry.of_one_run("wall_seconds") * workload.problems,
     )
 
 

@@ -90,6 +90,7 @@ class Cell:
         tuning_passes: Gradient evaluations of the tuning, on all P problems.
         seconds: CPU time of one run, s.
         tuning_seconds: CPU time of the tuning, on all P problems, s.
+        wall_seconds: Wall-clock time of the tuning and of a run, on all P problems, s.
     """
 
     task: str
@@ -110,6 +111,7 @@ class Cell:
     tuning_passes: float
     seconds: float
     tuning_seconds: float
+    wall_seconds: float
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data; NaN and infinity become null."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import yaml
@@ -45,6 +45,10 @@ class Learned(AbstractRival):
     ) -> None:
         super().__init__(name, kind, source, tuned=tuned, training_passes=training_passes)
         self.choose = choose
+
+    def fingerprint(self, workload: Workload) -> str:
+        """Return the fingerprint of the policy for a workload."""
+        return self.choose(workload).fingerprint
 
     def play(self, shape: str, multiples: Floats, workload: Workload) -> Runs:
         """Run the policy from several base LRs; see `AbstractRival.play`."""
@@ -154,6 +158,11 @@ def of_family(workload: Workload) -> SchedulePolicy:
 
 def untrained_universal(_: Workload) -> SchedulePolicy:
     """Return the universal policy as it was before training."""
+    return _untrained_universal()
+
+
+@cache
+def _untrained_universal() -> SchedulePolicy:
     return untrained(load_recipe("universal"))
 
 

@@ -58,11 +58,16 @@ class AbstractRival(ABC):
             The runs; seconds and passes are those of one.
         """
 
+    def fingerprint(self, workload: Workload) -> str:
+        """Return what tells the rival's policy for a workload from any other; nothing if it has none."""
+        return ""
+
     def run(self, shape: str, multiples: Floats, workload: Workload) -> Runs:
-        """Do as `play` says, and take the CPU time of one run."""
-        started = time.process_time()
+        """Do as `play` says, and take the CPU and wall-clock time of one run."""
+        cpu, wall = time.process_time(), time.perf_counter()
         runs = self.play(shape, multiples, workload)
-        return replace(runs, seconds=(time.process_time() - started) / runs.final.size)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        return replace(runs, seconds=cpu / runs.final.size, wall_seconds=wall / runs.final.size)
 
 
 def play_controlled(control: Control, process: Process, count: int) -> Runs:
@@ -104,4 +109,4 @@ def play_steps(step: Step, process: Process, count: int, showing: Showing = null
     curve, lr = record(step, process, count, showing)
     shares: Floats = np.concatenate([[0.0], marks(horizon) / horizon])
     with showing():
-        return Runs(*final(process, start, count), curve, lr, shares, horizon, 0.0)
+        return Runs(*final(process, start, count), curve, lr, shares, horizon, 0.0, 0.0)

@@ -36,6 +36,7 @@ class Runs:
         shares: Moments as shares of the horizon, shape (M + 1,).
         passes: Gradient evaluations of one run.
         seconds: CPU time of one run, s.
+        wall_seconds: Wall-clock time of one run, s.
     """
 
     final: Floats
@@ -45,6 +46,7 @@ class Runs:
     shares: Floats
     passes: float
     seconds: float
+    wall_seconds: float
 
 
 def score(task: AbstractTask) -> Floats:

@@ -77,6 +77,7 @@ def machine() -> dict[str, str]:
     """Return what the numbers were computed on."""
     versions = {name: version(name) for name in PACKAGES}
     return {
+        "device": "CPU",
         "cores": str(os.cpu_count()),
         "processor": platform.machine(),
         "Python": platform.python_version(),

@@ -35,8 +35,9 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, rival: AbstractRival, workload: Workload, budget: Budget) -> Path:
-        """Return where a cell is kept: its name holds a digest of problems, rival, budget and program."""
-        content = [workload.key(), asdict(rival.info), rival.shapes, asdict(budget), source_digest()]
+        """Return where a cell is kept: its name holds a digest of problems, rival, its policy, budget and program."""
+        rivals_own = [asdict(rival.info), rival.shapes, rival.fingerprint(workload)]
+        content = [workload.key(), rivals_own, asdict(budget), source_digest()]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{workload.name}-{digest}.json"
 
@@ -61,10 +62,10 @@ class Kept(NamedTuple):
 
 @cache
 def source_digest() -> str:
-    """Return a digest of the program that computes cells, and of the shipped policies."""
+    """Return a digest of the program that computes cells."""
     digest = hashlib.sha256()
     for package in COMPUTING:
         folder = Path(str(import_module(f"lrpilot{package}").__file__)).parent
-        for path in sorted([*folder.glob("*.py"), *folder.glob("policies/*")]):
+        for path in sorted(folder.glob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

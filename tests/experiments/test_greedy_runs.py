@@ -36,8 +36,11 @@ def test_base_lrs_are_multiples_of_the_reference() -> None:
     process = make_process("nmf", 4, replicas=2)
     process.seed(0)
     process.reset()
-    start = greedy_control(np.array([0.1, 0.3]), process, SETTINGS, EVERY)(0, np.ones(4))
+    control = greedy_control(np.array([0.1, 0.3]), process, SETTINGS, EVERY)
+    start = control(0, np.ones(4))
     np.testing.assert_allclose(start / process.reference, [0.1, 0.3, 0.1, 0.3])
     curve = run_greedy(np.array([0.1, 0.3]), process)
     assert curve.shape == (2, process.config.decisions + 1, 2)
     assert (curve[:, -1] < 0).all()
+    process.reference = process.reference * [1.0, 2.0, 3.0, 4.0]  # bounds move from step to step
+    np.testing.assert_allclose(control(1, np.ones(4)) / process.reference, [0.1, 0.3, 0.1, 0.3])

@@ -177,6 +177,7 @@ def cost_table(facts: Facts) -> Table:
             compact(sum(cell.passes for cell in cells)),
             fixed(sum(cell.tuning_seconds for cell in cells), 0),
             fixed(sum(cell.seconds for cell in cells), 1),
+            fixed(sum(cell.wall_seconds for cell in cells), 0),
             NONE if uses is None else "never" if math.isinf(uses) else compact(uses),
         ))
     columns = (
@@ -186,10 +187,11 @@ def cost_table(facts: Facts) -> Table:
         Column("A run", "evaluations, all tasks"),
         Column("Tuning", "CPU s, all tasks"),
         Column("A run", "CPU s, all tasks"),
+        Column("Both", "wall-clock s"),
         Column("Pays after", "runs"),
     )
     css = tuple("champion" if row.name == facts.champion else row.kind for row in facts.rows)
-    caption = "Gradient evaluations and CPU time; a forward pass alone counts as a third of an evaluation."
+    caption = "Gradient evaluations and time, on one core; a forward pass alone counts as a third of an evaluation."
     return Table(caption, columns, tuple(rows), css)
 
 

@@ -44,6 +44,7 @@ def make_cell(final: ArrayLike = (-1.0, -1.0), **changes: Any) -> Cell:
         "tuning_passes": 0.0,
         "seconds": 1.0,
         "tuning_seconds": 0.0,
+        "wall_seconds": 1.0,
     }
     return Cell(**{**fields, **changes})
 

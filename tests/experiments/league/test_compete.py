@@ -1,13 +1,14 @@
 """Tuning and scoring of one cell: grids that grow, ties, budgets, and cells that survive the disk."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lrpilot.experiments.league.compete import TIE, Budget, best_in_hindsight, compete
 from lrpilot.experiments.league.document import Cell
-from lrpilot.experiments.league.learned import Learned, Replay, universal
+from lrpilot.experiments.league.learned import Learned, Replay, of_family, universal
 from lrpilot.experiments.league.rival import AbstractRival
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.schedules import FixedSchedule, RandomSearch
@@ -36,7 +37,7 @@ class Valley(AbstractRival):
         self.seen.append((shape, multiples))
         loss = np.log2(multiples / self.best)[:, None] ** 2 + self.shapes.index(shape) + np.zeros(2 * workload.problems)
         curve = np.stack([0 * loss, loss], 1)
-        return Runs(loss, loss > 100, curve, curve[:, 1:], np.array([0.0, 1.0]), 10.0, 0.1)
+        return Runs(loss, loss > 100, curve, curve[:, 1:], np.array([0.0, 1.0]), 10.0, 0.1, 0.2)
 
 
 def test_takes_the_best_base_lr_and_shape(nmf: Workload) -> None:
@@ -118,7 +119,13 @@ def test_random_search_tries_as_many_settings_and_has_no_base_lr_to_sweep(nmf: W
     assert len(cell.multiples) == 0
 
 
-def test_cell_survives_the_disk(nmf: Workload, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cell_of_another_policy_is_another_cell(nmf: Workload, tmp_path: Path) -> None:
+    store = Store(tmp_path / "cells")
+    paths = {store.path(Learned("policy", "", choose), nmf, SMALL) for choose in (universal, of_family, universal)}
+    assert len(paths) == 2
+
+
+def test_cell_survives_the_disk(nmf: Workload, tmp_path: Path) -> None:
     rival = FixedSchedule("cosine")
     cell, every = compete(rival, nmf, SMALL)
     store = Store(tmp_path / "cells")

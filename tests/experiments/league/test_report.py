@@ -71,7 +71,7 @@ def cell(task: int, rival: int, shift: float) -> Cell:
         TASKS[task][0], name, float("nan") if wanting else 0.5, "warm-up 5 %" if kind == "schedule" else "",
         1 if wanting else 27, name == "constant" and task == 1, final, failed, shares, curve,
         np.full((12, P), np.nan) if name in NO_LR else lr, multiples, sensitivity, failures,
-        240.0 * (1 + (kind == "search")), 0.0 if wanting else 240.0 * 27 * P, 0.31, 9.5,
+        240.0 * (1 + (kind == "search")), 0.0 if wanting else 240.0 * 27 * P, 0.31, 9.5, 12.5,
     )  # fmt: skip
 
 

@@ -30,7 +30,8 @@ def _cell(final: list[float], passes: float = 100.0, seconds: float = 1.0) -> Ce
     nothing = np.zeros(len(end), dtype=bool)
     curve, lr = shares[:, None] * end, np.ones((4, len(end)))
     swept = (np.ones(1), end[None], np.zeros(1, dtype=int))
-    return Cell("task", "", 1.0, "1", 1, False, end, nothing, shares, curve, lr, *swept, passes, 0.0, seconds, 0.0)
+    costs = (passes, 0.0, seconds, 0.0, seconds)
+    return Cell("task", "", 1.0, "1", 1, False, end, nothing, shares, curve, lr, *swept, *costs)
 
 
 def _cells(greedy: float, others: float) -> Cells:

@@ -131,7 +131,7 @@ def test_a_league_table_gives_problems_and_tuned_settings(tmp_path: Path) -> Non
     rival = FixedSchedule("cosine")
     nothing, ones = np.zeros(2), np.ones((1, 2))
     losses = (nothing, nothing.astype(bool), np.zeros(1), ones, ones, np.ones(1), ones, np.zeros(1, dtype=int))
-    cell = Cell("linear", "cosine", 0.125, "to 10 %", 9, False, *losses, 240.0, 0.0, 1.0, 0.0)
+    cell = Cell("linear", "cosine", 0.125, "to 10 %", 9, False, *losses, 240.0, 0.0, 1.0, 0.0, 1.0)
     task = TaskInfo("linear", "linear", 240, 2, "", "")
     League("suite-v1", False, 7, "", "", "", {}, (task,), (rival.info,), (cell,)).save(tmp_path / "league.json")
     suite, league = workloads(["linear", "gru-code-sgd"], TINY, Options(league=tmp_path / "league.json"))

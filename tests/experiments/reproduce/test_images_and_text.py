@@ -37,7 +37,7 @@ def runs(final: list[list[float]], held_out: list[list[float]] | None = None) ->
     """Runs whose held-out loss falls in a straight line to its end."""
     end, last = np.array(final), np.array(final if held_out is None else held_out)
     curve: Floats = np.linspace(0, 1, 5)[None, :, None] * last[:, None, :]
-    return Runs(end, end > 100, curve, curve[:, 1:], np.linspace(0, 1, 5), 10.0, 0.1)
+    return Runs(end, end > 100, curve, curve[:, 1:], np.linspace(0, 1, 5), 10.0, 0.1, 0.2)
 
 
 SEARCH = runs(

@@ -61,7 +61,7 @@ def test_sweep_joins_tasks_and_finds_the_lowest_diverging_lr() -> None:
     curve = np.linspace(0, 1, 13)[:, None] * np.ones((count, 1, 2))
     failed = np.zeros((count, 2), dtype=bool)
     failed[14:, 0] = True
-    runs = Runs(final, failed, curve, curve[:, 1:], np.linspace(0, 1, 13), 240.0, 0.1)
+    runs = Runs(final, failed, curve, curve[:, 1:], np.linspace(0, 1, 13), 240.0, 0.1, 0.2)
     calm = replace(runs, failed=np.zeros_like(failed))
     sweep = Sweep.of([runs, calm])
     assert sweep.final.shape == (count, 4)
