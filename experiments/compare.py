@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lrpilot.agents.evaluate import Act, Episodes, act_by, evaluate
+from lrpilot.agents.evaluate import WORST, Act, Episodes, act_by, evaluate
 from lrpilot.agents.export import export
 from lrpilot.agents.problem_sets import make_process
 from lrpilot.agents.run import write_json, write_text
@@ -134,7 +134,7 @@ def rows(result: Comparison) -> list[dict[str, Any]]:
             "mean": float(final.mean()),
             "iqm": interquartile_mean(final),
         }
-        row["exploded"] = int((final == 0).sum())
+        row["exploded"] = int((final == WORST).sum())
         row |= {} if method == LEARNED else {f"gain_{k}": v for k, v in result.against(method).as_dict().items()}
         table.append(row)
     return table

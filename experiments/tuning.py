@@ -65,15 +65,33 @@ def run_controlled(control: Control, process: Process, count: int) -> Floats:
     Returns:
         As `run_baselines`.
     """
-    start = process.task.objective()
-    curve, losses = [start], np.ones(process.task.batch_size)
+    curve, losses = [process.task.objective()], np.ones(process.task.batch_size)
     for step in range(process.times[-1]):
         losses = process.advance(control(step, losses))
         if step + 1 in process.times:
             curve.append(process.task.objective())
-    log_loss = np.log(np.maximum(np.array(curve) / start, FLOOR))
+    return by_setting(log_losses(curve, FLOOR), count)
+
+
+def log_losses(curve: Sequence[Floats], floor: float) -> Floats:
+    """Return log f over f at the start; a run that exploded counts as tenfold worse at that moment.
+
+    Args:
+        curve: Objectives of the runs, the first at the start, M arrays of shape (B,).
+        floor: Share of the start that smaller objectives count as.
+
+    Returns:
+        Shape (M, B), in nats.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_loss = np.log(np.maximum(np.array(curve) / curve[0], floor))
     exploded = ~np.isfinite(log_loss) | (log_loss > np.log(EXPLODED))
-    return np.where(exploded, WORST, log_loss).reshape(len(curve), -1, count).transpose(2, 0, 1)
+    return np.where(exploded, WORST, log_loss)
+
+
+def by_setting(of_runs: Floats, count: int) -> Floats:
+    """Sort rows of B = P·C runs by setting: (M, B) -> (C, M, P)."""
+    return of_runs.reshape(len(of_runs), -1, count).transpose(2, 0, 1)
 
 
 def _final(candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int) -> Floats:

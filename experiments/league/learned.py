@@ -12,7 +12,7 @@ from lrpilot.configs import load_recipe
 from lrpilot.envs.process import Process
 from lrpilot.experiments.compare import untrained
 from lrpilot.experiments.league.document import Kind
-from lrpilot.experiments.league.rival import AbstractRival, play_controlled, play_steps
+from lrpilot.experiments.league.rival import AbstractRival, play_controlled, stepper
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.workload import Workload
 from lrpilot.experiments.tuning import Control
@@ -20,6 +20,7 @@ from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Schedule
 from lrpilot.signals import Floats
 
+LOWEST = 1e-12  # LR, in the workload's unit, that lower ones count as in a mean of logs
 Choose = Callable[[Workload], SchedulePolicy]
 
 
@@ -88,19 +89,11 @@ class Replay(Learned):
     def _logs(self, multiples: Floats, workload: Workload) -> Floats:
         """Logs of the policy's LRs in the workload's unit, step by step."""
         process = workload.start(len(multiples))
-        control = policy_control(self.choose(workload), multiples, process)
-        losses, logs = np.ones(process.task.batch_size), []
-
-        def step(index: int) -> Floats:
-            nonlocal losses
-            reference = process.reference
-            losses = process.advance(control(index, losses))
-            logs.append(np.log(np.maximum(process.lr / reference, 1e-12)))
-            return process.lr / reference
-
-        play_steps(step, process, len(multiples))
-        recorded: Floats = np.array(logs).reshape(workload.horizon, -1, len(multiples))
-        return recorded
+        step = stepper(policy_control(self.choose(workload), multiples, process), process)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lrs = np.array([step(index) for index in range(workload.horizon)])
+        logs: Floats = np.log(np.maximum(lrs, LOWEST)).reshape(workload.horizon, -1, len(multiples))
+        return logs
 
 
 def policy_control(policy: SchedulePolicy, multiples: Floats, process: Process) -> Control:

@@ -81,6 +81,11 @@ def play_controlled(control: Control, process: Process, count: int) -> Runs:
     Returns:
         The runs.
     """
+    return play_steps(stepper(control, process), process, count)
+
+
+def stepper(control: Control, process: Process) -> Step:
+    """Return what makes the steps of a process whose LRs a control chooses, and returns LRs in the workload's unit."""
     losses: Floats = np.ones(process.task.batch_size)
 
     def step(index: int) -> Floats:
@@ -89,7 +94,7 @@ def play_controlled(control: Control, process: Process, count: int) -> Runs:
         losses = process.advance(control(index, losses))
         return process.lr / reference
 
-    return play_steps(step, process, count)
+    return step
 
 
 def play_steps(step: Step, process: Process, count: int, showing: Showing = nullcontext) -> Runs:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.agents.evaluate import WORST
-from lrpilot.envs.process import EXPLODED, Process
+from lrpilot.envs.process import Process
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.net import NetTask
+from lrpilot.experiments.tuning import by_setting, log_losses
 from lrpilot.signals import Floats
 
 SOLVED = 1e-6  # of the first loss; losses below it count as this
@@ -73,8 +74,7 @@ def record(step: Step, process: Process, count: int, showing: Showing = nullcont
     """
     horizon = int(process.times[-1])
     measured = set(marks(horizon).tolist())
-    start = process.task.objective().copy()
-    curve, lrs = [start], []
+    curve, lrs = [process.task.objective().copy()], []
     with np.errstate(over="ignore", invalid="ignore"):
         for index in range(horizon):
             lr = step(index)
@@ -82,14 +82,7 @@ def record(step: Step, process: Process, count: int, showing: Showing = nullcont
                 with showing():
                     curve.append(process.task.objective().copy())
                 lrs.append(lr)
-        log_loss = np.log(np.maximum(np.array(curve) / start, SOLVED))
-    exploded = ~np.isfinite(log_loss) | (log_loss > np.log(EXPLODED))
-    return by_setting(np.where(exploded, WORST, log_loss), count), by_setting(np.array(lrs), count)
-
-
-def by_setting(of_runs: Floats, count: int) -> Floats:
-    """Sort rows of B = P·C runs by setting: (M, B) -> (C, M, P)."""
-    return of_runs.reshape(len(of_runs), -1, count).transpose(2, 0, 1)
+    return by_setting(log_losses(curve, SOLVED), count), by_setting(np.array(lrs), count)
 
 
 def final(process: Process, start: Floats, count: int) -> tuple[Floats, NDArray[np.bool_]]:

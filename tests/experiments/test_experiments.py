@@ -12,16 +12,16 @@ import torch
 from rich.console import Console
 
 from lrpilot import list_policies, load_policy
-from lrpilot.agents.evaluate import act_by, evaluate
+from lrpilot.agents.evaluate import WORST, act_by, evaluate
 from lrpilot.agents.problem_sets import problem_set
 from lrpilot.configs import Recipe, load_recipe
 from lrpilot.experiments import real
 from lrpilot.experiments.baselines import BASELINES, UNITS, Candidate, grid
-from lrpilot.experiments.compare import compare, rows, untrained, write
+from lrpilot.experiments.compare import Comparison, compare, rows, untrained, write
 from lrpilot.experiments.figures import draw_all
 from lrpilot.experiments.stats import paired
 from lrpilot.experiments.table import show
-from lrpilot.experiments.tuning import run_baselines
+from lrpilot.experiments.tuning import log_losses, run_baselines
 from lrpilot.policy import SHIPPED
 
 SMALL = ["comparison.tuning_problems=8", "comparison.test_problems=16", "comparison.base_lrs=2"]
@@ -101,6 +101,19 @@ def test_the_interval_covers_the_truth_about_19_times_in_20() -> None:
         result = paired(np.zeros(60), rng.exponential(1.0, 60))
         covered += result.low <= 1.0 <= result.high
     assert 85 <= covered <= 99
+
+
+def test_exploded_runs_count_as_tenfold_worse() -> None:
+    start = np.array([1.0, 2.0, 4.0])
+    curve = [start, start * [0.1, 1e5, np.nan], start * [1e-9, 1.0, 0.5]]
+    expected = np.log([[1.0, 1.0, 1.0], [0.1, 10.0, 10.0], [1e-6, 1.0, 0.5]])
+    np.testing.assert_allclose(log_losses(curve, floor=1e-6), expected)
+
+
+def test_the_table_counts_exploded_runs(recipe: Recipe) -> None:
+    learned, cosine = np.array([[0.0, -1.0, WORST]]), np.array([[WORST, 0.0, WORST]])
+    table = rows(Comparison(recipe, {"learned": learned, "cosine": cosine}))
+    assert {row["method"]: row["exploded"] for row in table} == {"learned": 1, "cosine": 2}
 
 
 def test_comparison_end_to_end(recipe: Recipe, tmp_path: Path) -> None:
