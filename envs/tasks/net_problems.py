@@ -43,6 +43,7 @@ class NetProblems:
         samples: Training samples of a problem (log-uniform), as far as the data set has them.
         held_out: Samples that the objective is measured on, as far as the data set has them.
         label_noise: Share of the training targets that are random, and stay so through the run.
+        clean: Probability that none is.
         augment: Strength of the augmentation of mini-batches; see `augmentation`.
         lr_error: Base LR over the LR that seems right at the start (log-uniform).
         momentum: Momentum of SGD; one is drawn for each problem.
@@ -62,6 +63,7 @@ class NetProblems:
     samples: tuple[int, int] = (64, 2048)
     held_out: int = 128
     label_noise: Range = (0.0, 0.4)
+    clean: float = 0.0
     augment: Range = (0.0, 0.0)
     lr_error: Range = (1 / 64, 64.0)
     momentum: tuple[float, ...] = (0.0, 0.5, 0.9, 0.95)
@@ -80,12 +82,11 @@ class NetProblems:
                 raise ValueError(f"{name} must be numbers in [0, 1), at least one, not {getattr(self, name)}")
         if not self.batch_sizes or not 1 <= min(self.batch_sizes) <= max(self.batch_sizes) <= self.samples[0]:
             raise ValueError(f"batch_sizes must be in 1..{self.samples[0]} (samples), not {self.batch_sizes}")
-        if not self.data or not (
-            self.alike >= 1 and 1 <= self.widen <= 64 and self.held_out >= 1 and 0 <= self.no_decay <= 1
-        ):
-            raise ValueError(
-                "data, alike and held_out must be at least one, widen in 1..64, and no_decay and views shares in 0..1"
-            )
+        for name in ("views", "clean", "no_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)}")
+        if not self.data or not (self.alike >= 1 and 1 <= self.widen <= 64 and self.held_out >= 1):
+            raise ValueError("data, alike and held_out must be at least one, and widen in 1..64")
 
 
 class Structure(NamedTuple):
@@ -200,6 +201,8 @@ def draw_batch(problems: NetProblems, structure: Structure, count: int, rng: np.
     samples = _distinct(count, len(train.targets), high, rng)  # (G, n)
     sizes = np.exp(rng.uniform(np.log(low), np.log(high + 1), count)).astype(np.int64).clip(low, high)
     label_noise = rng.uniform(*problems.label_noise, count)
+    if problems.clean:
+        label_noise *= rng.random(count) >= problems.clean
     clean = train.targets.numpy()[samples]  # (G, n, ...)
     wrong = rng.random(clean.shape) < label_noise.reshape(-1, *[1] * (clean.ndim - 1))
     targets = np.where(wrong, rng.integers(train.classes, size=clean.shape), clean)

@@ -182,6 +182,15 @@ def test_the_promised_share_of_targets_is_random_and_stays_so(data: str) -> None
     assert abs(float(changed.mean()) - 0.3) > 4 * deviation  # negative control: as if no random target were right
 
 
+def test_the_promised_share_of_problems_is_clean() -> None:
+    rng = np.random.default_rng(0)
+    problems = NetProblems(data=("digits_flat",), label_noise=(0.3, 0.3), clean=0.25)
+    batch = draw_batch(problems, draw_structure(problems, problems.data, rng), 400, rng)
+    noisy = (batch.targets != part_of("digits_flat", "train").targets[batch.samples]).any(1)
+    assert torch.equal(noisy, batch.label_noise > 0)
+    assert abs(float(noisy.double().mean()) - 0.75) < 0.09  # four deviations
+
+
 def test_the_objective_is_the_loss_of_a_loop_over_held_out_samples() -> None:
     made = task(3)
     for _ in range(3):
@@ -256,6 +265,7 @@ def test_the_right_lr_is_not_far_from_the_best_of_a_sweep(optimizer: str) -> Non
         ({"optimizers": ()}, "optimizers must be names of"),
         ({"batch_sizes": (64,)}, r"batch_sizes must be in 1..32"),
         ({"label_noise": (0.5, 1.5)}, "label_noise must be"),
+        ({"clean": -0.1}, "clean must be in 0..1, not -0.1"),
         ({"momentum": (1.0,)}, "momentum must be numbers in"),
         ({"alike": 0}, "alike and held_out must be at least one"),
     ],
