@@ -56,7 +56,14 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
     if role == "test" and isinstance(recipe, NetRecipe):
         problems = replace(recipe.problems, architectures=recipe.problems.architectures + recipe.unseen)
     processes = recipe.ppo.processes if role == "train" else 1
-    return families.make_process(recipe.env, size, problems, decisions, data, replicas, processes)
+    beside = _beside(recipe, role)
+    return families.make_process(recipe.env, size, problems, decisions, data, replicas, processes, beside)
+
+
+def _beside(recipe: Recipe, role: Role) -> list[families.Beside]:
+    if role not in {"train", "validation"} or not isinstance(recipe, NetRecipe):
+        return []
+    return [families.Beside(name, other.share, getattr(other, role)) for name, other in recipe.beside.items()]
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:

@@ -50,6 +50,14 @@ class Data(_Section):
         return self
 
 
+class BesideData(_Section):
+    """Runs of a family with a bound beside those of networks, in training and validation; the bound is not told."""
+
+    share: float = Field(gt=0, lt=0.5, description="share of all runs")
+    train: tuple[str, ...] = Field(min_length=1, description="what its training problems are made of")
+    validation: tuple[str, ...] = Field(min_length=1, description="what its validation problems are made of")
+
+
 class PPOSettings(_Section):
     """Proximal policy optimisation, by Stable-Baselines3; each iteration plays `parallel` whole runs."""
 
@@ -161,6 +169,12 @@ class NetRecipe(Recipe):
     env: Literal["cnn", "nlp", "universal"] = Field(description="kinds of networks")
     problems: NetProblems
     unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
+    beside: dict[Literal["nmf", "linear"], BesideData] = Field({}, description="families that runs beside are of")
+
+    @property
+    def networks_only(self) -> Self:
+        """The same without runs of other families."""
+        return self.model_copy(update={"beside": {}})
 
     @model_validator(mode="after")
     def _halves(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lrpilot.envs.data import load_matrix
 from lrpilot.envs.datasets import load_dataset
@@ -14,6 +14,7 @@ from lrpilot.envs.process import Decisions, Process
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.linear import LinearTask
 from lrpilot.envs.tasks.linear_problems import LinearProblems
+from lrpilot.envs.tasks.mixed import GuessedLR, MixedTask
 from lrpilot.envs.tasks.net import NetTask
 from lrpilot.envs.tasks.net_problems import NetProblems
 from lrpilot.envs.tasks.nmf import NMFTask
@@ -21,6 +22,20 @@ from lrpilot.envs.tasks.nmf_problems import NMFProblems
 from lrpilot.envs.tasks.parallel import ParallelTask
 
 Problems = NMFProblems | LinearProblems | NetProblems
+
+
+class Beside(NamedTuple):
+    """Runs of another family beside those of networks: of one with a bound, which is not told.
+
+    Attributes:
+        family: "nmf" or "linear".
+        share: Of all runs.
+        data: Names of its data sets.
+    """
+
+    family: str
+    share: float
+    data: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,7 @@ def make_process(
     data: Sequence[str] = (),
     replicas: int = 1,
     processes: int = 1,
+    beside: Sequence[Beside] = (),
 ) -> Process:
     """Return the batched decision process that every shell wraps.
 
@@ -80,6 +96,7 @@ def make_process(
         data: Names of the data sets that problems are made of; none means the family's own choice.
         replicas: How many successive runs share problem, initialisation and noise.
         processes: How many processes compute the runs, with this one; each has an equal part.
+        beside: Runs of other families, for `problems` of networks; their base LRs are as wrong as those of networks.
 
     Returns:
         The process; call `seed` and `reset` first.
@@ -92,10 +109,28 @@ def make_process(
         3
     """
     chosen = FAMILIES[family]
-    make = partial(_make_task, family, problems or chosen.problems(), tuple(data), replicas)
+    make = partial(_make_task, family, problems or chosen.problems(), tuple(data), replicas, tuple(beside))
     task = make(batch_size) if processes == 1 else ParallelTask(make, batch_size, processes)
     return Process(task, decisions or chosen.decisions)
 
 
-def _make_task(family: str, problems: Problems, data: Sequence[str], replicas: int, batch_size: int) -> AbstractTask:
-    return FAMILIES[family].task(problems, batch_size, data, replicas)
+def _make_task(
+    family: str,
+    problems: Problems,
+    data: Sequence[str],
+    replicas: int,
+    beside: Sequence[Beside],
+    batch_size: int,
+) -> AbstractTask:
+    if not beside:
+        return FAMILIES[family].task(problems, batch_size, data, replicas)
+    assert isinstance(problems, NetProblems)
+    counts = [max(1, round(other.share * batch_size / replicas)) * replicas for other in beside]
+    if sum(counts) >= batch_size:
+        raise ValueError(f"{batch_size} runs are too few for networks and {len(beside)} other families")
+    parts = [FAMILIES[family].task(problems, batch_size - sum(counts), data, replicas)]
+    for other, count in zip(beside, counts, strict=True):
+        bounded = FAMILIES[other.family]
+        task = bounded.task(bounded.problems(), count, other.data, replicas)
+        parts.append(GuessedLR(task, problems.lr_error, replicas))
+    return MixedTask(parts)

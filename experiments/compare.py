@@ -116,7 +116,8 @@ def _run_policies(result: Comparison, policies: Sequence[SchedulePolicy]) -> Non
 
 def untrained(recipe: Recipe) -> SchedulePolicy:
     """Return the policy as it was before training."""
-    env = BatchedVecEnv(make_process(recipe, "tuning", recipe.ppo.parallel), True, signals=recipe.signals)
+    alone = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"processes": 1})})
+    env = BatchedVecEnv(make_process(alone, "train", recipe.ppo.parallel), True, signals=recipe.signals)
     return export(new_model(recipe, env), "untrained", FAMILIES[recipe.env].action, recipe.decisions)
 
 

@@ -103,7 +103,7 @@ def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role) ->
     """
     alike = replace(recipe.problems, alike=2 * SCORED)
     runs = count * 2 * SCORED * replicas
-    process = make_process(recipe.model_copy(update={"problems": alike}), role, runs, True, replicas)
+    process = make_process(recipe.networks_only.model_copy(update={"problems": alike}), role, runs, True, replicas)
     process.seed(role_seed(role, count))
     process.reset()
     return mislead(process, np.ones(runs))

@@ -90,7 +90,8 @@ def trace(policy: SchedulePolicy, process: Process) -> Trace:
 def start(recipe: Recipe, probe: Probe) -> Process:
     """Return the runs of a probe at their start, on the data sets of validation."""
     if isinstance(recipe, NetRecipe):
-        recipe = recipe.model_copy(update={"problems": replace(recipe.problems, **probe.problems)})
+        problems = replace(recipe.problems, **probe.problems)
+        recipe = recipe.networks_only.model_copy(update={"problems": problems})
     process = make_process(recipe, "validation", RUNS)
     process.seed(role_seed("validation", RUNS))
     process.reset()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import AbstractTask, side_by_side
 from lrpilot.signals import Floats
 from lrpilot.travel import Weights
 
@@ -62,9 +62,7 @@ class ParallelTask(AbstractTask):
 
     def weights(self) -> Weights:
         """Return the parameters of each run, shape (B, P), with zeros after those of smaller ones."""
-        parts = [answer for answer, _ in self._all("weights")]
-        most = max(part.shape[1] for part in parts)
-        return np.concatenate([np.pad(part, ((0, 0), (0, most - part.shape[1]))) for part in parts])
+        return side_by_side([answer for answer, _ in self._all("weights")])
 
     def reference(self) -> Floats:
         """Return the reference LR of each run, shape (B,), per step."""
