@@ -63,7 +63,9 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
 def _beside(recipe: Recipe, role: Role) -> list[families.Beside]:
     if role not in {"train", "validation"} or not isinstance(recipe, NetRecipe):
         return []
-    return [families.Beside(name, other.share, getattr(other, role)) for name, other in recipe.beside.items()]
+    return [
+        families.Beside(name, other.share, other.worth, getattr(other, role)) for name, other in recipe.beside.items()
+    ]
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:

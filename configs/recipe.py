@@ -54,6 +54,7 @@ class BesideData(_Section):
     """Runs of a family with a bound beside those of networks, in training and validation; the bound is not told."""
 
     share: float = Field(gt=0, lt=0.5, description="share of all runs")
+    worth: float = Field(gt=0, le=1, description="what a nat counts, beside one of a network: LRs matter more there")
     train: tuple[str, ...] = Field(min_length=1, description="what its training problems are made of")
     validation: tuple[str, ...] = Field(min_length=1, description="what its validation problems are made of")
 

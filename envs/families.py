@@ -30,11 +30,13 @@ class Beside(NamedTuple):
     Attributes:
         family: "nmf" or "linear".
         share: Of all runs.
+        worth: What a nat of the log objective counts, beside one of a network.
         data: Names of its data sets.
     """
 
     family: str
     share: float
+    worth: float
     data: tuple[str, ...]
 
 
@@ -132,5 +134,5 @@ def _make_task(
     for other, count in zip(beside, counts, strict=True):
         bounded = FAMILIES[other.family]
         task = bounded.task(bounded.problems(), count, other.data, replicas)
-        parts.append(GuessedLR(task, problems.lr_error, replicas))
+        parts.append(GuessedLR(task, problems.lr_error, replicas, other.worth))
     return MixedTask(parts)

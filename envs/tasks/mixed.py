@@ -29,6 +29,7 @@ class MixedTask(AbstractTask):
         self.batch_size = sum(part.batch_size for part in parts)
         self.hidden_size = max(part.hidden_size for part in parts) + len(parts)
         self.reference_name = parts[0].reference_name
+        self.worth = np.concatenate([np.broadcast_to(part.worth, part.batch_size) for part in parts])
         self._ends = np.cumsum([0, *(part.batch_size for part in parts)])
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
@@ -80,12 +81,13 @@ class GuessedLR(AbstractTask):
         task: The task.
         error: Range of base LR over first bound, log-uniform; the same for all replicas of a problem.
         replicas: How many successive runs of the task share a problem.
+        worth: What a nat of the log objective counts.
     """
 
     reference_name = "base_lr"
 
-    def __init__(self, task: AbstractTask, error: Range, replicas: int = 1) -> None:
-        self.task, self.error, self.replicas = task, error, replicas
+    def __init__(self, task: AbstractTask, error: Range, replicas: int = 1, worth: float = 1.0) -> None:
+        self.task, self.error, self.replicas, self.worth = task, error, replicas, worth
         self.batch_size, self.hidden_size = task.batch_size, task.hidden_size + 1
         self._log_error: Floats = np.zeros(self.batch_size)
         self._base: Floats = np.ones(self.batch_size)

@@ -41,6 +41,7 @@ class ParallelTask(AbstractTask):
         self.batch_size = batch_size
         self._here = make(batch_size // processes)
         self.hidden_size, self.reference_name = self._here.hidden_size, self._here.reference_name
+        self.worth = np.tile(np.broadcast_to(self._here.worth, self._here.batch_size), processes)
         self._others = [_begin(make, batch_size // processes) for _ in range(processes - 1)]
         self._reference: Floats = np.ones(batch_size)
 

@@ -13,6 +13,7 @@ from lrpilot.envs.tasks.net import NetTask
 from lrpilot.envs.tasks.net_problems import NetProblems
 from lrpilot.envs.tasks.nmf import NMFTask
 from lrpilot.envs.tasks.nmf_problems import NMFProblems
+from lrpilot.signals import Floats
 
 NETS = NetProblems(alike=2, data=("iris",), architectures=("mlp",), samples=(32, 64), held_out=32)
 NMF = NMFProblems(real=0.0)
@@ -84,7 +85,7 @@ def test_some_runs_may_begin_anew() -> None:
 
 
 def test_other_families_have_their_share_of_the_runs() -> None:
-    shares = [Beside("nmf", 0.25, ("wine",)), Beside("linear", 0.01, ("wine",))]
+    shares = [Beside("nmf", 0.25, 0.5, ("wine",)), Beside("linear", 0.01, 0.1, ("wine",))]
     process = make_process("universal", 24, NETS, Decisions(guard="off"), replicas=2, beside=shares)
     assert isinstance(process.task, MixedTask)
     assert [part.batch_size for part in process.task.parts] == [16, 6, 2]
@@ -95,7 +96,23 @@ def test_other_families_have_their_share_of_the_runs() -> None:
         make_process("universal", 4, NETS, replicas=2, beside=shares)
 
 
+def test_a_run_is_paid_what_its_nats_are_worth() -> None:
+    def rewards(worth: float) -> Floats:
+        shares = [Beside("nmf", 0.5, worth, ("wine",))]
+        process = make_process(
+            "universal", 8, NETS, Decisions(guard="off", max_change=1.0, log_start=-3.0), beside=shares
+        )
+        process.seed(0)
+        process.reset()
+        return process.step(np.full(8, -0.5)).reward
+
+    plain, half = rewards(1.0), rewards(0.5)
+    np.testing.assert_array_equal(half[:4], plain[:4])
+    np.testing.assert_allclose(half[4:], plain[4:] / 2)
+    assert (plain[4:] != 0).all()
+
+
 def test_networks_only_leaves_the_others_out() -> None:
-    recipe = load_recipe("universal", ["beside={nmf: {share: 0.1, train: [wine], validation: [iris]}}"])
+    recipe = load_recipe("universal", ["beside={nmf: {share: 0.1, worth: 0.2, train: [wine], validation: [iris]}}"])
     assert recipe.networks_only.beside == {}  # type: ignore[attr-defined]
     assert recipe.networks_only.ppo == recipe.ppo  # type: ignore[attr-defined]
