@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ class _Iterations(BaseCallback):
         action, trained = FAMILIES[recipe.env].action, provenance(recipe, iteration)
         policy = export(self.model, recipe.env, action, recipe.decisions, trained=trained)
         episodes = validate(policy, recipe)
-        score = float(np.mean([part.final.mean() for part in episodes]))
+        score = score_of(episodes, recipe)
         if all(score < earlier for _, earlier in self.scores):
             policy.save(self.run.policy)
         self.scores.append((iteration, score))
@@ -181,6 +182,12 @@ def validate(policy: SchedulePolicy, recipe: Recipe) -> list[Episodes]:
         )
         for horizon in sorted(recipe.validation.horizons or [recipe.horizon])
     ]
+
+
+def score_of(episodes: Sequence[Episodes], recipe: Recipe) -> float:
+    """Return what policies are selected by: the mean final log loss, all horizons alike, none below the floor."""
+    floor = -np.inf if recipe.validation.floor is None else recipe.validation.floor
+    return float(np.mean([np.maximum(part.final, floor).mean() for part in episodes]))
 
 
 def provenance(recipe: Recipe, iteration: int) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class ValidationSettings(_Section):
 
     problems: int = Field(ge=1, description="validation problems")
     every: int = Field(ge=1, description="iterations between two validations")
+    floor: float | None = Field(None, description="final log losses below it count as it: such problems are solved")
     horizons: tuple[int, ...] = Field((), description="SGD steps of their runs, all counted alike; else `horizon`")
 
 

@@ -19,7 +19,7 @@ from lrpilot.agents.evaluate import act_by, evaluate
 from lrpilot.agents.export import check_manner, export
 from lrpilot.agents.problem_sets import make_process, problem_set, role_seed
 from lrpilot.agents.run import Run
-from lrpilot.agents.train import new_model, train, validate
+from lrpilot.agents.train import new_model, score_of, train, validate
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.envs.sb3_env import BatchedVecEnv
 from lrpilot.policy import PolicyError
@@ -175,6 +175,14 @@ def test_a_minute_of_training_beats_the_untrained_policy() -> None:
         train(run, QUIET)
         scores = [score for _, score in json.loads(run.progress.read_text())["scores"]]
     assert min(scores) < scores[0] - 0.1
+
+
+def test_problems_that_are_solved_count_alike() -> None:
+    episodes = evaluate(act_by(load_policy("nmf")), load_recipe("nmf"), "validation", 8)
+    plain, floored = (load_recipe("nmf", [f"validation.floor={floor}"]) for floor in ("null", -4.0))
+    assert score_of([episodes, episodes], plain) == pytest.approx(episodes.final.mean())
+    assert score_of([episodes], floored) == pytest.approx(np.where(episodes.final < -4, -4, episodes.final).mean())
+    assert (episodes.final < -4).any()
 
 
 def test_validation_counts_each_horizon_alike() -> None:
