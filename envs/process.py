@@ -259,7 +259,7 @@ class Process:
     def observation(self) -> NDArray[np.float32]:
         """Return what the agent sees now, shape (B, S)."""
         with np.errstate(invalid="ignore", over="ignore"):  # an exploded run shows zeros
-            vector = self.signals.vector(self._elapsed() / self.config.decisions)
+            vector = self.signals.vector(self._elapsed() / self.config.decisions, self.steps)
         columns = [np.broadcast_to(entry, self.decision.shape) for entry in vector]
         observation = np.nan_to_num(np.stack(columns, -1), nan=0.0, posinf=RANGE, neginf=-RANGE)
         seen: NDArray[np.float32] = observation.astype(np.float32)

@@ -65,6 +65,7 @@ class Schedule:
         self._log_low, self._reflex = log_low, reflex
         self._base_lr = self.reference = float(base_lr)
         self._times = decision_times(self.horizon, decisions, power)
+        self._pace = self.horizon / decisions
         self._relative_to_bound = relative_to_bound
         self._anchor: Anchor = anchor
         self._read_bound = bound
@@ -77,7 +78,7 @@ class Schedule:
         self.highest = math.inf if reflex is None else 0.0
         self._back_off, self._skipped = 1.0, 0  # losses until the last decision that were not finite
         self._refresh_bound()
-        self._log_multiple = self._policy(self.signals.vector(0.0), log_start)
+        self._log_multiple = self._policy(self.signals.vector(0.0, self._pace), log_start)
         self._multiple = math.exp(self._log_multiple)
         self.lr = self._allowed()
 
@@ -156,7 +157,7 @@ class Schedule:
             self.signals.observe_all(finite)
             cosines = UNKNOWN if weights is None else self.travel.move(weights)
             self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, cosines)
-            observation = self.signals.vector(self.calls / self.horizon)
+            observation = self.signals.vector(self.calls / self.horizon, self._pace)
             self._log_multiple = self._policy(observation, self._log_multiple)
         self._multiple = math.exp(self._log_multiple) * self._back_off
         self._log_sum, self._log_count = 0.0, 0

@@ -64,6 +64,7 @@ SIGNALS = (
     Signal("peak", "highest log_multiple so far minus log_multiple, / 3", "nats / 3", 0.0),
     Signal("log_multiple_change", "log_multiple minus its value one interval earlier", "nats"),
     Signal("interval", "log of the steps in the last interval, / 3; more than 12 count as 12", "nats / 3", 0.0),
+    Signal("pace", "log of the steps between two decisions of this run on average, / 3, likewise", "nats / 3", 0.0),
     Signal("swing", "average size of change, squashed", "squashed nats", 0.0),
     Signal("drift", "fast average minus the slowest one, over that size, asinh", "asinh of ratio"),
     Signal("reference_change", "log of the reference LR over its first value, / 3", "nats / 3"),
@@ -230,11 +231,12 @@ class Signals:
         self.mean_efficiency = self.mean_efficiency + SLOW * (self.efficiency - self.mean_efficiency)
         self.has_gradient = f.where(known, 1.0, 0.0)
 
-    def vector(self, progress: Numbers) -> Floats:
+    def vector(self, progress: Numbers, pace: float = 1.0) -> Floats:
         """Return the observation, in the order of `SIGNALS`.
 
         Args:
             progress: Share of the horizon used up, 0..1.
+            pace: Steps between two decisions of this run, on average.
 
         Returns:
             Shape (S,) for one run, (S, B) for B, S = len(SIGNALS); clipped to [-4, 4]; never non-finite.
@@ -252,13 +254,15 @@ class Signals:
         swing = f.asinh(100.0 * self.swing) / 2
         drift = f.asinh((self.fast - self.slowest) / f.maximum(self.swing, SMALLEST_ERROR))
         grown = (self.gradient - self.gradient_origin) / 6
-        interval = f.log(f.maximum(f.minimum(self.steps, LONGEST_TOLD), 1.0)) / 3
+        interval, paced = (
+            f.log(f.maximum(f.minimum(n, LONGEST_TOLD), 1.0)) / 3 for n in (self.steps, 0.0 * self.level + pace)
+        )
         moved = (self.reference - self.reference_origin) / 3
         efficiencies = (self.efficiency, self.mean_efficiency)
         cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
         gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines)]
         first = (progress, self.log_multiple / 3, self.level / 5)
-        recent = (self.log_multiple_change, interval, swing, drift)
+        recent = (self.log_multiple_change, interval, paced, swing, drift)
         entries = (*first, *squashed, *scores, *memory, *recent, moved, *gradient)
         vector = [f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in (*entries, self.has_gradient)]
         return np.array(vector, dtype=np.float64)

@@ -65,6 +65,15 @@ def test_known_values() -> None:
     assert seen["change"] == seen["reference_change"] == seen["has_gradient"] == 0
 
 
+def test_pace_tells_short_runs_from_long_ones_up_to_a_length() -> None:
+    pace = SIGNAL_NAMES.index("pace")
+    told = [Signals().vector(0.0, steps)[pace] for steps in (0.5, 1.0, 6.0, 12.0, 1e4)]
+    np.testing.assert_allclose(told, np.log([1.0, 1.0, 6.0, 12.0, 12.0]) / 3)
+    both = Signals()
+    both.restart(np.array([True, True]))
+    np.testing.assert_allclose(both.vector(np.zeros(2), 6.0)[pace], told[2])
+
+
 def test_without_losses_closing_changes_nothing() -> None:
     signals = Signals()
     signals.close(-1.0, 1.0)
