@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import subprocess
+import sys
 import warnings
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,32 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(Loop: Any, cut: int)
         second.load(first.save())
         assert [second.step() for _ in range(HORIZON - cut)] == trace[cut:]
     assert all(torch.equal(a, b) for a, b in zip(second.model.parameters(), whole.model.parameters(), strict=True))
+
+
+GO_ON = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from conftest import MAKERS, TrainingLoop
+
+loop = TrainingLoop(MAKERS[sys.argv[2]])
+with open(sys.argv[3], "rb") as file:
+    loop.load(file)
+lrs = [loop.step() for _ in range(int(sys.argv[4]))]
+print(lrs, [parameter.tolist() for parameter in loop.model.parameters()])
+"""
+
+
+@pytest.mark.parametrize("make", ["universal", "greedy"], indirect=True)
+def test_a_fresh_process_goes_on_bit_for_bit(Loop: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    whole, first, cut = Loop(), Loop(), 23
+    trace = [whole.step() for _ in range(HORIZON)]
+    for _ in range(cut):
+        first.step()
+    (tmp_path / "state.pt").write_bytes(first.save().getvalue())
+    arguments = [Path(__file__).parent, request.node.callspec.params["make"], tmp_path / "state.pt", HORIZON - cut]
+    words = [sys.executable, "-c", GO_ON, *map(str, arguments)]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == f"{trace[cut:]} {[parameter.tolist() for parameter in whole.model.parameters()]}"
 
 
 def test_state_does_not_share_memory_with_the_scheduler(Loop: Any) -> None:
