@@ -66,9 +66,8 @@ class Schedule:
         self._base_lr = self.reference = float(base_lr)
         self._times = decision_times(self.horizon, decisions, power)
         self._pace = self.horizon / decisions
-        self._relative_to_bound = relative_to_bound
         self._anchor: Anchor = anchor
-        self._read_bound = bound
+        self._relative_to_bound, self._read_bound = relative_to_bound, bound
         self._bound: float | None = None
         self.calls = 0
         self.decides_at = self._next_decision()

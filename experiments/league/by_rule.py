@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pkgutil import iter_modules
 
 import numpy as np
 import torch
 
 from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.experiments.league import rules as all_rules
 from lrpilot.experiments.league.document import Kind
 from lrpilot.experiments.league.rival import AbstractRival, play_steps
 from lrpilot.experiments.league.rules.base import AbstractRule
@@ -35,6 +37,11 @@ class ByRule(AbstractRival):
     def __init__(self, name: str, kind: Kind, source: str, shapes: Mapping[str, Make], has_base_lr: bool = True):
         super().__init__(name, kind, source, tuple(shapes), has_base_lr=has_base_lr)
         self._make = dict(shapes)
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the names of the modules that the rival is made of: all rules count as one."""
+        names = (f"{all_rules.__name__}.{entry.name}" for entry in iter_modules(all_rules.__path__))
+        return (*super().modules(), *names)
 
     def play(self, shape: str, multiples: Floats, workload: Workload) -> Runs:
         """Run the rule from several base LRs; see `AbstractRival.play`."""

@@ -62,6 +62,10 @@ class AbstractRival(ABC):
         """Return what tells the rival's policy for a workload from any other; nothing if it has none."""
         return ""
 
+    def modules(self) -> tuple[str, ...]:
+        """Return the names of the modules that the rival is made of; what they import need not be named."""
+        return (type(self).__module__,)
+
     def run(self, shape: str, multiples: Floats, workload: Workload) -> Runs:
         """Do as `play` says, and take the CPU and wall-clock time of one run."""
         cpu, wall = time.process_time(), time.perf_counter()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +13,12 @@ import numpy as np
 from lrpilot.agents.run import write_json
 from lrpilot.experiments.league.compete import Budget
 from lrpilot.experiments.league.document import Cell
+from lrpilot.experiments.league.lineage import source_digest
 from lrpilot.experiments.league.rival import AbstractRival
 from lrpilot.experiments.league.workload import Workload
 from lrpilot.signals import Floats
 
-COMPUTING = ("", ".agents", ".configs", ".envs", ".envs.tasks", ".experiments", ".experiments.league",
-             ".experiments.league.rules", ".theory")  # fmt: skip
+TUNING = "lrpilot.experiments.league.compete"
 
 
 class Store:
@@ -35,9 +33,12 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, rival: AbstractRival, workload: Workload, budget: Budget) -> Path:
-        """Return where a cell is kept: its name holds a digest of problems, rival, its policy, budget and program."""
+        """Return where a cell is kept.
+
+        Its name holds a digest of the problems, the rival, its policy, the budget and the modules that compute it.
+        """
         rivals_own = [asdict(rival.info), rival.shapes, rival.fingerprint(workload)]
-        content = [workload.key(), rivals_own, asdict(budget), source_digest()]
+        content = [workload.key(), rivals_own, asdict(budget), source_digest(TUNING, *rival.modules())]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{workload.name}-{digest}.json"
 
@@ -58,14 +59,3 @@ class Kept(NamedTuple):
 
     cell: Cell
     every: Floats
-
-
-@cache
-def source_digest() -> str:
-    """Return a digest of the program that computes cells."""
-    digest = hashlib.sha256()
-    for package in COMPUTING:
-        folder = Path(str(import_module(f"lrpilot{package}").__file__)).parent
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
