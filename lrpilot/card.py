@@ -98,7 +98,7 @@ def _inside(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _checked(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
+def _parsed(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
     try:
         card = json.loads(metadata.get(CARD_KEY, ""), parse_float=_finite, parse_constant=_finite)
     except (ValueError, TypeError, RecursionError):
@@ -107,6 +107,11 @@ def _checked(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
         refuse(f"the card is a {type(card).__name__}, must be a JSON object")
     if _depth(card) > MAX_DEPTH:
         refuse(f"the card is nested deeper than {MAX_DEPTH} levels")
+    return card
+
+
+def _checked(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
+    card = _parsed(metadata, refuse)
 
     def check(key: str, good: Callable[[Any], bool], allowed: str) -> None:
         if key not in card:

@@ -160,8 +160,8 @@ def _compare(options: argparse.Namespace) -> None:
     if options.config == SUITE:
         _play_league(options)
         return
-    if options.quick:
-        raise ConfigError(f"--quick is for compare {SUITE}; a recipe has --smoke")
+    if options.quick or options.reuse:
+        raise ConfigError(f"--quick and --reuse are for compare {SUITE}; a recipe has --smoke")
     from lrpilot.experiments.pipeline import check_data, compare_policies
 
     recipe = load_recipe(options.config, options.overrides, options.smoke)
@@ -173,7 +173,7 @@ def _compare(options: argparse.Namespace) -> None:
 def _play_league(options: argparse.Namespace) -> None:
     if options.policy or options.json:
         raise CommandError(f"compare {SUITE} takes neither --policy nor --json: all shipped policies take part")
-    _league().play(RUNS / SUITE, options.overrides, options.quick, options.smoke, _console())
+    _league().play(RUNS / SUITE, options.overrides, options.quick, options.smoke, _console(), options.reuse)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -255,6 +255,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("config", help=f"recipe: a name or a YAML file; {SUITE}: every rival on every task")
     compare.add_argument("--policy", action="append", help="name or path; several count as seeds of one method")
     compare.add_argument("--quick", action="store_true", help=f"{SUITE} alone: a task of each family, in minutes")
+    compare.add_argument(
+        "--reuse", type=Path, metavar="CELLS", help=f"{SUITE} alone: a cells.zip, for what is unchanged"
+    )
     compare.add_argument("--json", type=Path, metavar="FILE", help="write the result here, and nothing else")
     report = commands.add_parser("report", help="write the page of a league table anew")
     report.add_argument("run", help=f"folder of a compare {SUITE}, such as {RUNS / SUITE / 'quick'}")

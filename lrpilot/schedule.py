@@ -64,8 +64,7 @@ class Schedule:
         self._policy = log_multiple
         self._log_low, self._reflex = log_low, reflex
         self._base_lr = self.reference = float(base_lr)
-        self._times = decision_times(self.horizon, decisions, power)
-        self._pace = self.horizon / decisions
+        self._times, self._pace = decision_times(self.horizon, decisions, power), self.horizon / decisions
         self._anchor: Anchor = anchor
         self._relative_to_bound, self._read_bound = relative_to_bound, bound
         self._bound: float | None = None

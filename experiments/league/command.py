@@ -23,8 +23,10 @@ from lrpilot.experiments.league.workload import SUITE
 BUDGETS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
 
-def play(folder: Path, overrides: Sequence[str], quick: bool, smoke: bool, console: Console) -> League:
-    """Play the league, or go on where it was stopped; write `league.json`, `report.html` and `results.md`.
+def play(
+    folder: Path, overrides: Sequence[str], quick: bool, smoke: bool, console: Console, reuse: Path | None = None
+) -> League:
+    """Play the league, or go on where it was stopped; write league.json, cells.zip, report.html and results.md.
 
     Args:
         folder: Holds a folder of each size and seed, and one with all finished cells.
@@ -32,12 +34,13 @@ def play(folder: Path, overrides: Sequence[str], quick: bool, smoke: bool, conso
         quick: A task of each family, with a small budget.
         smoke: The same as small as it gets.
         console: Where everything is shown.
+        reuse: A `cells.zip` of another league, whose cells need not be computed again where nothing has changed.
 
     Returns:
         The league.
 
     Raises:
-        ConfigError: An override is wrong.
+        ConfigError: An override is wrong, or there is no such file to reuse.
     """
     seed = _seed(overrides)
     size = "smoke" if smoke else "quick" if quick else "full"
@@ -45,7 +48,7 @@ def play(folder: Path, overrides: Sequence[str], quick: bool, smoke: bool, conso
     place = folder / (f"{size}-seed{seed}" if seed else size)
     place.mkdir(parents=True, exist_ok=True)
     try:
-        league = play_league(SUITE, BUDGETS[size], seed, place, " ".join(words), console)
+        league = play_league(SUITE, BUDGETS[size], seed, place, " ".join(words), console, reuse)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from here, finished cells are kept")
         raise

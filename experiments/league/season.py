@@ -27,19 +27,25 @@ PACKAGES = ("torch", "numpy", "schedulefree", "prodigyopt", "dadaptation")
 ORACLE = RivalInfo(HINDSIGHT, "hindsight", "best of all tuned schedules' settings, by final loss", tuned=False)
 
 
-def play_league(suite: str, budget: Budget, seed: int, folder: Path, command: str, console: Console) -> League:
+def play_league(
+    suite: str, budget: Budget, seed: int, folder: Path, command: str, console: Console, reuse: Path | None = None
+) -> League:
     """Run what is not there yet, and put the table together.
 
     Args:
         suite: Name of the suite.
         budget: What every rival may spend.
         seed: Of problems and mini-batches.
-        folder: Where cells are kept and `league.json` is written.
+        folder: Where `league.json` and `cells.zip` are written; cells are kept beside it.
         command: What makes the table again.
         console: Where progress is shown.
+        reuse: A `cells.zip`; what it has of the same program and settings is not computed again.
 
     Returns:
         The league.
+
+    Raises:
+        ConfigError: There is no such file to reuse.
     """
     workloads = _some(load_suite(budget.problems, seed, suite), budget.tasks_of_family)
     rivals = all_rivals()
@@ -49,9 +55,11 @@ def play_league(suite: str, budget: Budget, seed: int, folder: Path, command: st
         for task in range(len(workloads))
         for rival in range(len(rivals))
     }
+    taken = 0 if reuse is None else store.take(paths.values(), reuse)
     missing = [(*pair, path) for pair, path in paths.items() if store.load(path) is None]
     console.print(f"{len(paths)} cells: {len(rivals)} rivals on {len(workloads)} tasks; {len(missing)} to compute")
     _compute(missing, workloads, budget, store, console)
+    store.pack(paths.values(), folder / "cells.zip")
     kept = {pair: _loaded(store, path) for pair, path in paths.items()}
     cells = [entry.cell for entry in kept.values()]
     for task, workload in enumerate(workloads):
@@ -64,7 +72,7 @@ def play_league(suite: str, budget: Budget, seed: int, folder: Path, command: st
         commit=commit(),
         date=datetime.now(UTC).isoformat(timespec="minutes"),
         command=command,
-        machine=machine(),
+        machine=machine() | ({"cells from elsewhere": f"{taken} of {len(paths)}"} if taken else {}),
         tasks=tuple(_task_info(workload) for workload in workloads),
         rivals=(*(rival.info for rival in rivals), ORACLE),
         cells=tuple(cells),

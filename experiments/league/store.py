@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
 from lrpilot.agents.run import write_json
+from lrpilot.configs import ConfigError
 from lrpilot.experiments.league.compete import Budget
 from lrpilot.experiments.league.document import Cell
 from lrpilot.experiments.league.lineage import source_digest
@@ -52,6 +55,35 @@ class Store:
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
         return Kept(Cell.from_json(data["cell"]), np.array(data["every"]))
+
+    def pack(self, paths: Iterable[Path], archive: Path) -> None:
+        """Write cells to one file; the same cells give the same bytes."""
+        with ZipFile(archive, "w", ZIP_DEFLATED) as file:
+            for path in sorted(paths):
+                file.writestr(ZipInfo(path.name), path.read_bytes(), ZIP_DEFLATED)
+
+    def take(self, paths: Iterable[Path], archive: Path) -> int:
+        """Take the cells that are missing here from what `pack` wrote.
+
+        Args:
+            paths: Of the cells that are wanted.
+            archive: Where they may be.
+
+        Returns:
+            How many were found.
+
+        Raises:
+            ConfigError: There is no such archive, or it is none.
+        """
+        wanted = {path.name: path for path in paths if not path.is_file()}
+        try:
+            with ZipFile(archive) as file:
+                found = wanted.keys() & set(file.namelist())
+                for name in sorted(found):
+                    write_json(wanted[name], json.loads(file.read(name)))
+        except (OSError, BadZipFile) as error:
+            raise ConfigError(f"--reuse {archive}: {error}; it must be a cells.zip that compare suite wrote") from error
+        return len(found)
 
 
 class Kept(NamedTuple):

@@ -139,6 +139,23 @@ def test_cell_survives_the_disk(nmf: Workload, tmp_path: Path) -> None:
     np.testing.assert_allclose(kept.every, every, atol=1e-5)
 
 
+def test_cells_of_an_archive_are_taken_where_they_are_wanted_and_missing(nmf: Workload, tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "cells"), Store(tmp_path / "others")
+    played = compete(FixedSchedule("cosine"), nmf, SMALL)
+    rivals = [FixedSchedule("cosine"), FixedSchedule("constant")]
+    paths = [store.path(rival, nmf, SMALL) for rival in rivals]
+    for path in paths:
+        store.save(path, *played)
+    store.pack(paths, tmp_path / "cells.zip")
+    wanted = [other.path(rival, nmf, SMALL) for rival in [*rivals, FixedSchedule("linear-to-zero")]]
+    other.save(wanted[1], *played)
+    kept = wanted[1].stat().st_mtime_ns
+    assert other.take(wanted, tmp_path / "cells.zip") == 1
+    assert wanted[1].stat().st_mtime_ns == kept
+    assert wanted[0].read_bytes() == paths[0].read_bytes()
+    assert not wanted[2].is_file()
+
+
 def _numbers(first: object, second: object) -> tuple[object, object]:
     return (0.0, float(first != second)) if isinstance(first, str) else (first, second)
 

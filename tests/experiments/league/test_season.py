@@ -28,10 +28,13 @@ def test_rivals_have_names_of_their_own_and_a_source() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["compare", "nmf", "--quick"], "--quick is for compare suite"),
+        (["compare", "nmf", "--quick"], "are for compare suite"),
         (["compare", "suite", "ppo.iterations=3"], "seed=N alone"),
         (["compare", "suite", "seed=x"], "seed=N alone"),
         (["compare", "suite", "--policy", "nmf"], "neither --policy nor --json"),
+        (["compare", "suite", "--smoke", "--reuse", "nowhere.zip"], "must be a cells.zip that compare suite wrote"),
+        (["compare", "suite", "--smoke", "--reuse", "README.md"], "must be a cells.zip that compare suite wrote"),
+        (["compare", "nmf", "--reuse", "cells.zip"], "are for compare suite"),
         (["report", "nowhere"], "made by lrpilot compare suite"),
     ],
 )
@@ -87,9 +90,9 @@ def test_tensorboard_lays_curves_of_all_rivals_over_each_other(tmp_path: Path, m
 
 @pytest.mark.slow
 def test_whole_league_in_small_and_nothing_is_computed_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     assert main(["compare", "suite", "--smoke"]) == DONE
     league = League.load(Path("runs/suite/smoke/league.json"))
     assert {task.family for task in league.tasks} == {"nmf", "linear", "cnn", "nlp"}
@@ -99,3 +102,13 @@ def test_whole_league_in_small_and_nothing_is_computed_twice(
     monkeypatch.setattr(season, "compete", None)  # would fail if it were called
     assert main(["compare", "suite", "--smoke"]) == DONE
     assert "; 0 to compute" in capsys.readouterr().out
+    archive = str(Path("runs/suite/smoke/cells.zip").resolve())
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert main(["compare", "suite", "--smoke", "--reuse", archive]) == DONE
+    assert "; 0 to compute" in capsys.readouterr().out
+    again = League.load(Path("runs/suite/smoke/league.json"))
+    assert (
+        again.machine["cells from elsewhere"]
+        == f"{len(again.tasks) * (len(again.rivals) - 1)} of {len(again.tasks) * (len(again.rivals) - 1)}"
+    )
+    assert Path("runs/suite/smoke/cells.zip").read_bytes() == Path(archive).read_bytes()
