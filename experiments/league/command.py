@@ -14,7 +14,7 @@ from lrpilot.agents.run import write_text
 from lrpilot.configs import ConfigError
 from lrpilot.experiments.league.compete import FULL, QUICK, SMOKE
 from lrpilot.experiments.league.document import League
-from lrpilot.experiments.league.report import results_markdown, write_report
+from lrpilot.experiments.league.report import brief_table, results_markdown, write_report
 from lrpilot.experiments.league.season import play_league
 from lrpilot.experiments.league.standing import Row, champion, standing
 from lrpilot.experiments.league.tensorboard_log import record_league
@@ -73,7 +73,8 @@ def report(place: Path, console: Console) -> None:
         raise ConfigError(f"no {path}: give the folder of a league, made by lrpilot compare suite")
     league = League.load(path)
     write_text(place / "results.md", results_markdown(league))
-    console.print(f"written to {write_report(league, place)} and {place / 'results.md'}")
+    write_text(place / "brief.md", brief_table(league))
+    console.print(f"written to {write_report(league, place)}, {place / 'results.md'} and {place / 'brief.md'}")
 
 
 def show(league: League, console: Console) -> None:

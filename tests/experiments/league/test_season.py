@@ -62,6 +62,7 @@ def test_report_writes_page_and_markdown_from_the_file(tmp_path: Path) -> None:
     assert main(["report", str(tmp_path)]) == DONE
     assert "cosine" in (tmp_path / "report.html").read_text()
     assert "cosine" in (tmp_path / "results.md").read_text()
+    assert len((tmp_path / "brief.md").read_text().splitlines()) == 2 + len(synthetic_league().rivals)
 
 
 def test_table_on_the_terminal_names_every_rival() -> None:
