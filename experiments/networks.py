@@ -7,7 +7,7 @@ is scored, by the loss on samples that neither training nor tuning saw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -185,7 +185,12 @@ class NetworkResults:
 
 
 def compare_networks(
-    recipe: NetRecipe, acts: dict[str, Act], networks: int, role: Role = "test", tick: Tick = lambda: None
+    recipe: NetRecipe,
+    acts: dict[str, Act],
+    networks: int,
+    role: Role = "test",
+    tick: Tick = lambda: None,
+    families: Sequence[str] = FAMILIES,
 ) -> NetworkResults:
     """Tune every baseline for every network, then run all from right and wrong base LRs.
 
@@ -194,7 +199,8 @@ def compare_networks(
         acts: Policies by name.
         networks: N.
         role: Which networks.
-        tick: Called after each of 2 · len(FAMILIES) + len(acts) parts.
+        tick: Called after each of 2 · len(families) + len(acts) parts.
+        families: Of baselines, some of `FAMILIES`, linear-to-zero among them.
 
     Returns:
         The results.
@@ -202,12 +208,12 @@ def compare_networks(
     results = NetworkResults(base_lrs(recipe), recipe.decisions.times(recipe.horizon) / recipe.horizon)
     with ProcessPoolExecutor(recipe.comparison.processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         grids = {}
-        for family, runs in zip(FAMILIES, pool.map(partial(_grid, recipe, networks, role), FAMILIES), strict=True):
+        for family, runs in zip(families, pool.map(partial(_grid, recipe, networks, role), families), strict=True):
             grids[family] = runs
             tick()
         _choose(results, grids)
-        misled = pool.map(partial(_misled, recipe, results.right, role), FAMILIES)
-        for family, runs in zip(FAMILIES, misled, strict=True):
+        misled = pool.map(partial(_misled, recipe, results.right, role), families)
+        for family, runs in zip(families, misled, strict=True):
             results.misled[family] = runs.scored()
             tick()
     for name, act in acts.items():

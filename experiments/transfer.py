@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lrpilot.agents.evaluate import act_by
@@ -20,12 +21,15 @@ from lrpilot.agents.train import commit
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import HERE, NetRecipe
 from lrpilot.experiments.network_report import REFERENCE
-from lrpilot.experiments.networks import ERRORS, NetworkResults, compare_networks
+from lrpilot.experiments.networks import ERRORS, NetworkResults, Tick, compare_networks
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.policy import list_policies, load_policy
 
 ROWS = HERE / "comparisons" / "transfer.yaml"
 RESULTS = Path("docs") / "results" / "transfer.json"
+BESIDE = "cosine"  # run from the same wrong base LRs
+BASELINES = (REFERENCE, BESIDE)
+PARTS = 2 * len(BASELINES) + 1
 NETWORKS = 8  # of each row; four problems of each are scored, from five base LRs
 
 
@@ -57,12 +61,13 @@ class Transfer:
         return self.failed[0] == 0 and self.right.high >= 0
 
 
-def transfers(rows: dict[str, dict[str, Any]], networks: int) -> Iterator[Transfer]:
+def transfers(rows: dict[str, dict[str, Any]], networks: int, tick: Tick = lambda: None) -> Iterator[Transfer]:
     """Run the rows, one after the other, once all of their policies are known to fit.
 
     Args:
         rows: By name: the policy, the recipe and the overrides that make it another place.
         networks: Test networks of each row.
+        tick: Called after each of PARTS parts of a row.
 
     Yields:
         What became of each.
@@ -78,7 +83,9 @@ def transfers(rows: dict[str, dict[str, Any]], networks: int) -> Iterator[Transf
         check_manner(policy, recipe.decisions)
         ready.append((name, row, recipe, policy))
     for name, row, recipe, policy in ready:
-        yield _summary(name, row["policy"], compare_networks(recipe, {"learned": act_by(policy)}, networks))
+        acts = {"learned": act_by(policy)}
+        results = compare_networks(recipe, acts, networks, tick=tick, families=BASELINES)
+        yield _summary(name, row["policy"], results)
 
 
 def _summary(name: str, policy: str, results: NetworkResults) -> Transfer:
@@ -93,7 +100,7 @@ def _summary(name: str, policy: str, results: NetworkResults) -> Transfer:
         paired(learned.final[ERRORS.index(1.0)], tuned),
         paired(learned.final, tuned),
         excess(learned.final),
-        excess(results.misled["cosine"].final),
+        excess(results.misled[BESIDE].final),
         (int(learned.failed.sum()), learned.failed.size),
     )
 
@@ -130,11 +137,14 @@ def main() -> None:
     rows = {name: row for name, row in everything.items() if row["policy"] in list_policies()}
     for name in (name for name in everything if name not in rows):
         console.print(f"left out, {everything[name]['policy']} does not ship: {name}")
-    for transfer in transfers(rows, NETWORKS):
-        show(transfer, table)
-        done.append(asdict(transfer) | {"holds": transfer.holds})
-        console.print(f"{len(done)} of {len(rows)}: {transfer.row}")
-        write_json(RESULTS, {"commit": commit(), "networks": NETWORKS, "errors": ERRORS, "rows": done})
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task(f"{len(rows)} rows", total=len(rows) * PARTS)
+        for transfer in transfers(rows, NETWORKS, lambda: progress.advance(bar)):
+            show(transfer, table)
+            done.append(asdict(transfer) | {"holds": transfer.holds})
+            console.print(f"{len(done)} of {len(rows)}: {transfer.row}")
+            write_json(RESULTS, {"commit": commit(), "networks": NETWORKS, "errors": ERRORS, "rows": done})
     console.print(table)
 
 

@@ -11,7 +11,6 @@ import yaml
 from lrpilot.agents.export import manner
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
-from lrpilot.experiments import networks
 from lrpilot.experiments.networks import ERRORS, SCORED
 from lrpilot.experiments.stats import Paired
 from lrpilot.experiments.transfer import ROWS, Transfer, new_table, show, transfers
@@ -50,7 +49,6 @@ def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ((np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),),
     )
     monkeypatch.setattr("lrpilot.experiments.transfer.load_policy", lambda _: still)
-    monkeypatch.setattr(networks, "FAMILIES", ("linear-to-zero", "cosine", "GreedyLR"))
     (row,) = transfers({"iris": {"policy": "still", "recipe": "universal", "overrides": overrides}}, 1)
     assert row.failed[1] == len(ERRORS) * SCORED
     assert row.by_error[ERRORS.index(1.0)] == pytest.approx(-row.right.mean, abs=1e-4)
@@ -59,7 +57,7 @@ def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_policy_that_does_not_exist_is_named_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrpilot.experiments.transfer.compare_networks", lambda *_: pytest.fail("it was run"))
+    monkeypatch.setattr("lrpilot.experiments.transfer.compare_networks", lambda *_, **__: pytest.fail("it was run"))
     fits = {"policy": "universal", "recipe": "universal", "overrides": []}
     with pytest.raises(PolicyError, match="no policy 'nope'"):
         next(transfers({"first": fits, "second": fits | {"policy": "nope"}}, 1))
