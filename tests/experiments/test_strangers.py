@@ -1,0 +1,88 @@
+"""Networks in plain torch: each trains, and what is said of schedules is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lrpilot.agents.evaluate import WORST
+from lrpilot.configs import load_recipe
+from lrpilot.envs.datasets import load_dataset
+from lrpilot.experiments import strangers
+from lrpilot.experiments.strangers import MULTIPLES, SEEDS, Case, Outcome, cases, compete, excess, main, train
+
+SMALL = Case("MLP with batch normalisation", "iris", 60)
+EVERY = pytest.mark.parametrize("case", cases("test", [3]), ids=lambda case: f"{case.network} on {case.data}")
+
+
+def test_every_network_meets_data_that_no_policy_was_trained_on() -> None:
+    assert {case.network for case in cases("test", [3])} == set(strangers.STRANGERS)
+    trained = {name for recipe in ("universal", "cnn", "nlp") for name in load_recipe(recipe).data.train}
+    for role in ("validation", "test"):
+        assert not trained & {case.data for case in cases(role, [3])}  # type: ignore[arg-type]
+    assert not {case.data for case in cases("test", [3])} & {case.data for case in cases("validation", [3])}
+
+
+@EVERY
+def test_logits_fit_the_targets(case: Case) -> None:
+    data = load_dataset(case.data)
+    logits = strangers.STRANGERS[case.network].make(data)(data.inputs[:4])
+    assert logits.shape == (4, data.classes, *data.targets.shape[1:])
+
+
+@pytest.mark.parametrize("network", strangers.STRANGERS)
+def test_weights_are_all_trained(network: str) -> None:
+    case = next(case for case in cases("test", [3]) if case.network == network)
+    torch.manual_seed(0)
+    data = load_dataset(case.data)
+    model = strangers.STRANGERS[network].make(data)
+    torch.nn.functional.cross_entropy(model(data.inputs[:8]), data.targets[:8]).backward()  # type: ignore[no-untyped-call]
+    assert all(weights.grad is not None for weights in model.parameters())
+
+
+def test_the_same_seed_gives_the_same_run_and_all_schedules_begin_alike() -> None:
+    assert train(SMALL, "universal", 1.0, 0) == train(SMALL, "universal", 1.0, 0)
+    assert train(SMALL, "universal", 1.0, 0) != train(SMALL, "universal", 1.0, 1)
+    assert train(SMALL, "linear-to-zero", 1e-9, 0) == pytest.approx(train(SMALL, "cosine", 1e-9, 0), abs=1e-5)
+
+
+def test_a_run_that_blows_up_counts_as_tenfold_worse() -> None:
+    assert train(SMALL._replace(network="deep MLP"), "linear-to-zero", 1e6, 0) == (WORST, WORST)
+
+
+def test_baselines_are_tuned_on_other_seeds_and_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(case: Case, schedule: str, multiple: float, seed: int) -> tuple[float, float]:
+        tuning = seed in strangers.TUNING_SEEDS
+        return (abs(np.log(multiple / 4)), np.nan) if tuning else (np.nan, multiple + seed)
+
+    monkeypatch.setattr(strangers, "train", told)
+    outcome = compete(SMALL, ["universal"])
+    assert outcome.base_lr == {"linear-to-zero": 4.0, "cosine": 4.0}
+    assert outcome.tuned["cosine"] == [4.0 + seed for seed in SEEDS]
+    assert outcome.from_multiples["universal"] == [[multiple + seed for seed in SEEDS] for multiple in MULTIPLES]
+    assert excess([outcome], "universal", 16.0) == pytest.approx([12.0])
+
+
+def test_command_writes_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(jobs: list[Case], policies: list[str]) -> list[Outcome]:
+        schedules = (*policies, *strangers.TUNED)
+        return [
+            Outcome(
+                case,
+                {family: [-1.0] * 3 for family in strangers.TUNED},
+                {schedule: [[-0.5] * 3, [-1.0] * 3, [WORST] * 3] for schedule in schedules},
+                dict.fromkeys(strangers.TUNED, 1.0),
+            )
+            for case in jobs
+        ]
+
+    monkeypatch.setattr(strangers, "play", told)
+    main(["--role", "validation", "--horizon", "7", "--output", str(tmp_path / "strangers.json")])
+    written = json.loads((tmp_path / "strangers.json").read_text())
+    assert written["role"] == "validation"
+    assert len(written["outcomes"]) == len(cases("validation", [7]))
+    assert written["outcomes"][0]["case"][2] == 7
