@@ -113,7 +113,8 @@ def _compute(
     ):
         bar = progress.add_task("cells", total=len(missing))
         try:
-            jobs = [pool.submit(_play_cell, rival, workloads[task], budget, path) for task, rival, path in missing]
+            mixed = sorted(missing, key=lambda cell: cell[1])  # dear and cheap tasks: the estimate holds from the start
+            jobs = [pool.submit(_play_cell, rival, workloads[task], budget, path) for task, rival, path in mixed]
             for job in as_completed(jobs):
                 job.result()
                 progress.advance(bar)
