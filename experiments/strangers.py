@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -102,8 +102,7 @@ def train(case: Case, schedule: str, multiple: float, seed: int) -> tuple[float,
     """
     torch.manual_seed(seed)
     data, stranger = load_dataset(case.data), STRANGERS[case.network]
-    learned = _first(split(data, "train"), SAMPLES)
-    held_out = [_first(split(data, part), HELD_OUT) for part in ("validation", "test")]
+    learned, *held_out = _parts(case.data)
     model = stranger.make(data)
     optimizer_class, lr = OPTIMIZERS[stranger.optimizer]
     optimizer = optimizer_class(list(model.parameters()), lr * multiple)
@@ -127,6 +126,13 @@ def _scheduler(schedule: str, optimizer: torch.optim.Optimizer, horizon: int) ->
     shape = Candidate(schedule, SHAPES[schedule], "bound", 1.0)
     fixed = LambdaLR(optimizer, lambda step: float(shape.multiplier(np.array([min(step / horizon, 1.0)]))[0]))
     return lambda _: fixed.step()
+
+
+@cache
+def _parts(name: str) -> tuple[Dataset, ...]:
+    """Samples to train on, to tune by and to score by."""
+    data, sizes = load_dataset(name), {"train": SAMPLES, "validation": HELD_OUT, "test": HELD_OUT}
+    return tuple(_first(split(data, part), count) for part, count in sizes.items())
 
 
 def _first(data: Dataset, count: int) -> Dataset:

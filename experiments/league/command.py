@@ -26,7 +26,7 @@ BUDGETS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 def play(
     folder: Path, overrides: Sequence[str], quick: bool, smoke: bool, console: Console, reuse: Path | None = None
 ) -> League:
-    """Play the league, or go on where it was stopped; write league.json, cells.zip, report.html and results.md.
+    """Play the league, or go on where it was stopped; write it, its cells and its report in three forms.
 
     Args:
         folder: Holds a folder of each size and seed, and one with all finished cells.
@@ -59,7 +59,7 @@ def play(
 
 
 def report(place: Path, console: Console) -> None:
-    """Write the page of a league again from its `league.json`.
+    """Write report.html, results.md and brief.md (the README's table) of a league again from its `league.json`.
 
     Args:
         place: The folder of the league.
