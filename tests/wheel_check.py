@@ -51,9 +51,10 @@ def run_tests(wheel: Path, folder: Path) -> None:
     site = folder / "venv" / "lib" / f"python{here}" / "site-packages"
     (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
     tests = folder / "checkout"
-    for name in ("tests", "examples"):
+    for name in ("tests", "examples", "docs"):
         shutil.copytree(ROOT / name, tests / name)
-    shutil.copy(ROOT / "pyproject.toml", tests)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tests)
     environment = {**os.environ, "PYTHONPATH": ""}
     where = [str(python), "-c", "import lrpilot, lrpilot.agents; print(lrpilot.__file__, lrpilot.agents.__file__)"]
     found = subprocess.run(where, cwd=tests, env=environment, capture_output=True, text=True, check=True).stdout
