@@ -15,6 +15,7 @@ from lrpilot.configs import ConfigError
 from lrpilot.experiments.league.compete import FULL, QUICK, SMOKE
 from lrpilot.experiments.league.document import League
 from lrpilot.experiments.league.report import brief_table, results_markdown, write_report
+from lrpilot.experiments.league.report.digits import split
 from lrpilot.experiments.league.season import play_league
 from lrpilot.experiments.league.standing import Row, champion, standing
 from lrpilot.experiments.league.tensorboard_log import record_league
@@ -91,7 +92,7 @@ def show(league: League, console: Console) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    shares = "/".join(f"{100 * share:.0f}" for share in (row.win, row.tie, row.loss))
+    shares = split(row.win, row.tie, row.loss, between="/")
     score, gain = row.score, row.gain
     return (
         row.name,

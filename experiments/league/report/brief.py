@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrpilot.experiments.league.document import League
-from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, signed
+from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, signed, split
 from lrpilot.experiments.league.report.facts import LEVEL
 from lrpilot.experiments.league.standing import Row, champion, standing
 
@@ -32,7 +32,7 @@ def _row(row: Row, first: bool) -> tuple[str, ...]:
         f"**{row.name}**" if row.kind == "learned" else row.name,
         fixed(row.score.value, 2),
         NONE if first else gain,
-        NONE if first else "/".join(f"{100 * share:.0f}" for share in (row.win, row.tie, row.loss)),
+        NONE if first else split(row.win, row.tie, row.loss, between="/"),
         fixed(100 * row.failures, 0),
         fixed(row.octaves, 1),
         compact(row.passes),

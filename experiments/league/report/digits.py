@@ -90,6 +90,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if math.isfinite(share) else NONE
 
 
+def split(*shares: float, between: str = " / ") -> str:
+    """Return shares of a whole, in per cent without the sign.
+
+    Example:
+        >>> split(0.25, -1e-17, 0.75)
+        '25 / 0 / 75'
+    """
+    return between.join(fixed(100 * share, 0) for share in shares)
+
+
 def listing(names: list[str]) -> str:
     """Return names as a list in a sentence.
 

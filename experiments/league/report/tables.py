@@ -8,7 +8,7 @@ from lrpilot.experiments.league.document import Kind
 from lrpilot.experiments.league.profiles import REFERENCE
 from lrpilot.experiments.league.report.charts import bar
 from lrpilot.experiments.league.report.content import Column, Table
-from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, ratio, signed
+from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, ratio, signed, split
 from lrpilot.experiments.league.report.facts import LEVEL, Facts, Lost
 from lrpilot.experiments.league.standing import Row
 
@@ -63,7 +63,7 @@ def _league_row(row: Row, facts: Facts) -> tuple[str, ...]:
         NONE if first else signed(row.gain.value),
         NONE if first else interval(row.gain.low, row.gain.high, plus=True),
         p_text(row.p),
-        NONE if first else " / ".join(f"{100 * share:.0f}" for share in (row.win, row.tie, row.loss)),
+        NONE if first else split(row.win, row.tie, row.loss),
         str(round(row.failures * facts.runs)),
         fixed(row.octaves, 1),
         "never" if math.isinf(row.time) else fixed(100 * row.time, 0),
@@ -85,7 +85,7 @@ def against_champion(facts: Facts) -> Table:
     for task in facts.league.tasks:
         for policy in facts.learned:
             gain = facts.against[policy.name, facts.champion][task.name]
-            shares = " / ".join(f"{100 * share:.0f}" for share in (gain.win, gain.tie, gain.loss))
+            shares = split(gain.win, gain.tie, gain.loss)
             outcome = "better" if gain.low > 0 else "worse" if gain.high < 0 else "level"
             span = interval(gain.low, gain.high, plus=True)
             rows.append((task.name, policy.name, signed(gain.mean), span, shares, outcome))
