@@ -16,7 +16,9 @@ from lrpilot.experiments.league.learned import (
 from lrpilot.experiments.league.rival import AbstractRival
 from lrpilot.experiments.league.rules import cdat, hypergradient, line_search, packages, polyak
 from lrpilot.experiments.league.schedules import FixedSchedule, RandomSearch
-from lrpilot.policy import list_policies, load_policy
+from lrpilot.experiments.league.workload import Workload
+from lrpilot.experiments.state_blind import kept
+from lrpilot.policy import SchedulePolicy, list_policies, load_policy
 
 FAMILIES = ("nmf", "linear", "cnn", "nlp")
 SHIPPED = "shipped policy, from the losses alone"
@@ -24,31 +26,42 @@ SHIPPED = "shipped policy, from the losses alone"
 
 def all_rivals() -> list[AbstractRival]:
     """Return one object for each row, learned policies first."""
-    return [*learned(), *(FixedSchedule(family) for family in SCHEDULES), *feedback(), *optimizers(), RandomSearch()]
+    schedules = [FixedSchedule(family) for family in SCHEDULES]
+    return [*learned(), *controls(), *schedules, *feedback(), *optimizers(), RandomSearch()]
 
 
 def learned() -> list[AbstractRival]:
-    """Return the learned policies and their controls."""
+    """Return the learned policies."""
     cost = training_passes(load_policy("universal"))
     rows: list[AbstractRival] = [
         Learned("universal", SHIPPED, universal, training_passes=cost),
         Learned("universal, LR tuned", SHIPPED, universal, tuned=True, training_passes=cost),
-        Learned("untrained policy", "universal before training", untrained_universal, kind="control"),
-        Replay("mean replay", "universal's mean schedule over the problems for tuning", universal, level=False),
-        Replay(
-            "replay, own level", "the same shape at each run's mean level, known in hindsight", universal, level=True
-        ),
     ]
     if set(FAMILIES) <= set(list_policies()):
+        source = "shipped policies nmf, linear, cnn, nlp on their families"
         total = sum(training_passes(load_policy(family)) for family in FAMILIES)
-        row = Learned(
-            "family's policy",
-            "shipped policies nmf, linear, cnn, nlp on their families",
-            of_family,
-            training_passes=total,
-        )
-        rows.insert(2, row)
+        rows.append(Learned("family's policy", source, of_family, training_passes=total))
     return rows
+
+
+def controls() -> list[AbstractRival]:
+    """Return what tells how much of a policy's success is training, sight, and reaction; all beside `universal`."""
+    mean = "universal's mean schedule over the problems for tuning"
+    own = "the same shape at each run's mean level, known in hindsight"
+    rows: list[AbstractRival] = [
+        Learned("untrained policy", "universal before training", untrained_universal, kind="control"),
+        Replay("mean replay", mean, universal, level=False),
+        Replay("replay, own level", own, universal, level=True),
+    ]
+    if kept("universal").is_file():
+        source = "trained like universal, sees nothing but the time and its own LR"
+        rows.append(Learned("state-blind policy", source, state_blind, kind="control"))
+    return rows
+
+
+def state_blind(_: Workload) -> SchedulePolicy:
+    """Return the blind agent of `universal`."""
+    return load_policy(kept("universal"))
 
 
 def feedback() -> list[AbstractRival]:
