@@ -46,10 +46,19 @@ class Run:
             folder, count = parent / f"seed{recipe.seed}-{count}", count + 1
         if folder.exists():
             raise ConfigError(f"run {folder} exists: resume it with --resume {folder}, or choose another --name")
+        return cls._made(folder, recipe)
+
+    @classmethod
+    def _made(cls, folder: Path, recipe: Recipe) -> Run:
         for part in ("checkpoints", "figures", "tensorboard"):
             (folder / part).mkdir(parents=True)
         write_text(folder / "config.yaml", dump(recipe))
         return cls(folder, recipe)
+
+    def part(self, name: str, recipe: Recipe) -> Run:
+        """Return the run of a further agent, in a folder inside this one; it is made if it is missing."""
+        folder = self.folder / name
+        return Run(folder, recipe) if folder.exists() else self._made(folder, recipe)
 
     @classmethod
     def reopen(cls, folder: Path) -> Run:
@@ -82,8 +91,13 @@ class Run:
         return self.folder / "checkpoints" / "progress.json"
 
     @property
-    def policy(self) -> Path:
+    def best(self) -> Path:
         """The best policy so far by validation."""
+        return self.folder / "checkpoints" / "best.safetensors"
+
+    @property
+    def policy(self) -> Path:
+        """What the run exports when all of its agents are trained."""
         return self.folder / "policy.safetensors"
 
 

@@ -50,7 +50,7 @@ def train(run: Run, console: Console) -> SchedulePolicy:
         console: Where progress is shown.
 
     Returns:
-        The best policy on the validation problems, also in `policy.safetensors`.
+        The best policy on the validation problems, also in `run.best`.
     """
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
@@ -64,7 +64,7 @@ def train(run: Run, console: Console) -> SchedulePolicy:
         with _progress(console) as progress:
             callback = _Iterations(run, progress)
             model.learn(total - model.num_timesteps, callback, log_interval=1, reset_num_timesteps=False)
-    return load_policy(run.policy)
+    return load_policy(run.best)
 
 
 def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
@@ -79,6 +79,8 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
     """
     ppo = recipe.ppo
     first, last = ppo.learning_rate, ppo.learning_rate * LAST_LR_SHARE
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the orthogonal first weights are other in the last bits with more
     model = PPO(
         AsymmetricPolicy,
         env,
@@ -102,6 +104,7 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
     assert isinstance(model.policy, AsymmetricPolicy)
     model.policy.begin_with(ppo.first_action, ppo.first_until)
     model.policy.average(0)
+    torch.set_num_threads(threads)
     return model
 
 
@@ -163,7 +166,7 @@ class _Iterations(BaseCallback):
         episodes = validate(policy, recipe)
         score = score_of(episodes, recipe)
         if all(score < earlier for _, earlier in self.scores):
-            policy.save(self.run.policy)
+            policy.save(self.run.best)
         self.scores.append((iteration, score))
         write_json(self.run.progress, {"scores": self.scores})
         tensorboard_log.record_validation(self.model.logger, episodes[-1])

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from lrpilot.configs.settings import (
+    BesideData,
+    ComparisonSettings,
+    Data,
+    PPOSettings,
+    RealRuns,
+    Section,
+    ShorterRuns,
+    ValidationSettings,
+)
 from lrpilot.envs.families import Problems
 from lrpilot.envs.process import Decisions
 from lrpilot.envs.tasks.architectures import ARCHITECTURES
@@ -26,99 +36,7 @@ class ConfigError(ValueError):
     """A recipe that is wrong; the message is one line: which key, what it was, what it may be."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(_Section):
-    """Real data sets by role, by the names that the family knows them by.
-
-    For NMF those of `lrpilot.envs.data`, or .npy files; for linearised networks those of `labelled_data`; else those
-    of `datasets`.
-    """
-
-    train: tuple[str, ...] = Field(description="what training and tuning problems are made of")
-    validation: tuple[str, ...] = Field(description="what the problems that select a policy are made of")
-    test: tuple[str, ...] = Field(description="what test problems are made of; kept for the end")
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> Self:
-        names = [*self.train, *self.validation, *self.test]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"train, validation and test must not share a data set, {', '.join(twice)} is in two")
-        return self
-
-
-class BesideData(_Section):
-    """Runs of a family with a bound beside those of networks, in training and validation; the bound is not told."""
-
-    share: float = Field(gt=0, lt=0.5, description="share of all runs")
-    worth: float = Field(gt=0, le=1, description="what a nat counts, beside one of a network: LRs matter more there")
-    train: tuple[str, ...] = Field(min_length=1, description="what its training problems are made of")
-    validation: tuple[str, ...] = Field(min_length=1, description="what its validation problems are made of")
-
-
-class PPOSettings(_Section):
-    """Proximal policy optimisation, by Stable-Baselines3; each iteration plays `parallel` whole runs."""
-
-    iterations: int = Field(ge=1, description="rollouts, each followed by an update")
-    parallel: int = Field(ge=1, description="runs side by side in a rollout")
-    replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
-    processes: int = Field(1, ge=1, description="processes that compute the runs of a rollout; divides `parallel`")
-    tail: float | None = Field(None, gt=0, description="leads over siblings, in nats, beyond which pay is logarithmic")
-    worst: float | None = Field(None, le=0, description="with a tail: returns below it, in nats, count as it")
-    averaging: float = Field(0.0, ge=0, lt=1, description="weight of the old in the running average that is exported")
-    minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
-    epochs: int = Field(ge=1, description="passes over a rollout")
-    learning_rate: float = Field(gt=0, description="Adam's LR at the start; it falls linearly to a tenth")
-    gae_lambda: float = Field(ge=0, le=1, description="λ of generalised advantage estimation; the discount is 1")
-    entropy: float = Field(ge=0, description="weight of the entropy bonus")
-    clip_range: float = Field(gt=0, description="PPO's clipping range of the probability ratio")
-    net: tuple[int, ...] = Field(min_length=1, description="hidden layers of policy and value network, tanh")
-    log_std: float = Field(description="log of the exploration noise at the start, in units of the action")
-    first_action: float = Field(ge=-1, le=1, description="mean action of the untrained policy")
-    first_until: float | None = Field(None, gt=0, lt=1, description="share of the horizon around which that falls to 0")
-
-    @model_validator(mode="after")
-    def _divisible(self) -> Self:
-        if self.parallel % (self.replicas * self.processes):
-            raise ValueError(
-                f"replicas × processes must divide parallel, {self.replicas} × {self.processes} does not divide "
-                f"{self.parallel}"
-            )
-        return self
-
-
-class ValidationSettings(_Section):
-    """Selection of the policy that a run exports."""
-
-    problems: int = Field(ge=1, description="validation problems")
-    every: int = Field(ge=1, description="iterations between two validations")
-    floor: float | None = Field(None, description="final log losses below it count as it: such problems are solved")
-    horizons: tuple[int, ...] = Field((), description="SGD steps of their runs, all counted alike; else `horizon`")
-
-
-class ComparisonSettings(_Section):
-    """Size of the comparison; tuning, validation and test problems are disjoint."""
-
-    tuning_problems: int = Field(ge=1, description="problems on which each baseline is tuned")
-    test_problems: int = Field(ge=2, description="unseen problems on which all are compared")
-    base_lrs: int = Field(ge=2, description="base LRs tried for each baseline and shape")
-    processes: int = Field(ge=1, description="worker processes")
-
-
-class RealRuns(_Section):
-    """Factorisation of the whole real test matrices in a plain PyTorch loop."""
-
-    rank: int = Field(ge=1, description="rank of the factorisation")
-    steps: int = Field(ge=2, description="SGD steps")
-    batch_fraction: float = Field(gt=0, le=1, description="share of the columns in a mini-batch")
-    gradient_noise: float = Field(ge=0, description="norm of additive noise over that of the first gradient")
-    seeds: int = Field(ge=2, description="initialisations of each matrix")
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """One training run and its comparison; each family of tasks has its own subclass."""
 
     env: str = Field(description="family of tasks, a key of lrpilot.envs.families.FAMILIES")
@@ -172,11 +90,38 @@ class NetRecipe(Recipe):
     problems: NetProblems
     unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
     beside: dict[Literal["nmf", "linear"], BesideData] = Field({}, description="families that runs beside are of")
+    shorter: ShorterRuns | None = Field(None, description="the agent for short runs, if they have one of their own")
 
     @property
     def networks_only(self) -> Self:
         """The same without runs of other families."""
         return self.model_copy(update={"beside": {}})
+
+    @property
+    def for_short_runs(self) -> Self | None:
+        """The recipe of the agent for short runs, or None."""
+        if self.shorter is None:
+            return None
+        return self.model_validate(merged(self.model_dump(mode="json"), {**self.shorter.but, "shorter": None}))
+
+    @property
+    def on_short_runs(self) -> Self | None:
+        """The recipe of a comparison on short runs, of the same networks, or None."""
+        short = self.for_short_runs
+        return short and self.model_copy(update={"horizon": short.horizon})
+
+    @model_validator(mode="after")
+    def _short_runs(self) -> Self:
+        try:
+            short = self.for_short_runs
+        except ValidationError as error:
+            raise ValueError(f"shorter.but: {_explain(error, type(self))}") from None
+        if short and self.shorter and max(short.decisions.steps) >= self.shorter.below:
+            raise ValueError(
+                f"shorter.but.decisions.steps must be below shorter.below, {self.shorter.below}, "
+                f"not {max(short.decisions.steps)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _halves(self) -> Self:
@@ -270,6 +215,20 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(f"override {override!r}: {value!r} is not YAML") from None
+
+
+def merged(whole: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping with the entries of another put in, or in the place of its own, section by section.
+
+    Example:
+        >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+        {'a': {'b': 1, 'c': 3}}
+    """
+    result = dict(whole)
+    for key, value in changes.items():
+        inside = result.get(key)
+        result[key] = merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
+    return result
 
 
 def _explain(error: ValidationError, kind: type[Recipe]) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from lrpilot.agents.export import check_manner
+from lrpilot.agents.joined import SHORTER_PART, train_all
 from lrpilot.agents.run import Run
 from lrpilot.agents.tensorboard_log import record_hparams
-from lrpilot.agents.train import train
 from lrpilot.configs import Recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.families import FAMILIES
@@ -31,11 +31,14 @@ def train_agent(run: Run, console: Console) -> None:
     """
     started = time.monotonic()
     console.print(f"[bold]{run.folder}[/]  (TensorBoard: make tensorboard; Ctrl-C is safe)")
-    policy = train(run, console)
+    policy = train_all(run, console)
     trained = policy.card["trained"]
     console.print(f"exported {run.policy}: best on validation, after {trained['iterations']} iterations")
     if isinstance(run.recipe, NetRecipe):
         scores = headline(compare_on_networks(run.recipe, [policy], run.folder, console))
+        if run.recipe.on_short_runs:
+            console.print(f"the same networks on runs of {run.recipe.on_short_runs.horizon} steps")
+            compare_on_networks(run.recipe.on_short_runs, [policy], run.folder / SHORTER_PART, console)
     else:
         result = compare(run.recipe, [policy], console)
         write(result, run.folder)

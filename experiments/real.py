@@ -22,7 +22,8 @@ from torch.nn import Parameter
 
 from lrpilot import LearnedLR
 from lrpilot.agents.run import write_json
-from lrpilot.configs.recipe import NMFRecipe, RealRuns
+from lrpilot.configs.recipe import NMFRecipe
+from lrpilot.configs.settings import RealRuns
 from lrpilot.envs.data import load_matrix
 from lrpilot.experiments.baselines import BASELINES, Candidate
 from lrpilot.experiments.compare import Comparison

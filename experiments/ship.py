@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lrpilot.agents.joined import SHORTER_PART
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import commit
 from lrpilot.configs.recipe import NetRecipe
@@ -85,17 +86,27 @@ def _evidence(run: Run, policies: Sequence[SchedulePolicy], folder: Path, consol
     A single run on networks has been compared already; its evidence is taken over.
     """
     if isinstance(run.recipe, NetRecipe):
-        if len(policies) == 1:
-            shutil.copy(run.folder / "compare.json", folder)
-            shutil.copytree(run.folder / "figures", folder / "figures", dirs_exist_ok=True)
-        else:
-            compare_on_networks(run.recipe, policies, folder, console)
-        return for_card(json.loads((folder / "compare.json").read_text()))
+        results = _on_networks(run.recipe, run.folder, policies, folder, console)
+        if run.recipe.on_short_runs:
+            parts = (run.folder / SHORTER_PART, policies, folder / SHORTER_PART, console)
+            results |= {"on_short_runs": _on_networks(run.recipe.on_short_runs, *parts)}
+        return results
     result = compare(run.recipe, policies, console)
     table.show(result, console)
     write(result, folder)
     draw_all(result, folder)
     return _results(result) | EVIDENCE[run.recipe.env](result, run.policy, folder, console)
+
+
+def _on_networks(
+    recipe: NetRecipe, done: Path, policies: Sequence[SchedulePolicy], folder: Path, console: Console
+) -> dict[str, Any]:
+    if len(policies) == 1:
+        shutil.copytree(done / "figures", folder / "figures", dirs_exist_ok=True)
+        shutil.copy(done / "compare.json", folder)
+    else:
+        compare_on_networks(recipe, policies, folder, console)
+    return {"steps": recipe.horizon, **for_card(json.loads((folder / "compare.json").read_text()))}
 
 
 def _results(result: Comparison) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import yaml
 
 from lrpilot.configs import load_recipe
+from lrpilot.configs.recipe import merged
 from lrpilot.envs.process import Process
 from lrpilot.experiments.compare import untrained
 from lrpilot.experiments.league.document import Kind
@@ -160,7 +162,12 @@ def _untrained_universal() -> SchedulePolicy:
 
 
 def training_passes(policy: SchedulePolicy) -> float:
-    """Return the gradient evaluations of a policy's meta-training, from the recipe on its card."""
+    """Return the gradient evaluations of a policy's meta-training, of all its agents, from the recipe on its card."""
     recipe = yaml.safe_load(policy.card["trained"]["recipe"])
+    recipes = [recipe, merged(recipe, recipe["shorter"]["but"])] if recipe.get("shorter") else [recipe]
+    return sum(map(_passes, recipes))
+
+
+def _passes(recipe: dict[str, Any]) -> float:
     ppo, decisions = recipe["ppo"], recipe["decisions"]
     return float(ppo["iterations"] * ppo["parallel"] * decisions["decisions"] * np.mean(decisions["steps"]))

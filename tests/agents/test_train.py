@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from stable_baselines3 import PPO
 
@@ -37,6 +38,18 @@ def recipe() -> Recipe:
 
 def model_of(recipe: Recipe) -> PPO:
     return new_model(recipe, BatchedVecEnv(make_process(recipe, "train", 4), with_hidden=True, signals=recipe.signals))
+
+
+def test_the_untrained_agent_is_the_same_bits_with_any_number_of_threads() -> None:
+    wide = load_recipe("nmf", [*SMALL, "ppo.net=[96, 96]"])
+    before = torch.get_num_threads()
+    states = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        states.append(model_of(wide).policy.state_dict())
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
@@ -125,7 +138,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
         train(broken, QUIET)
     monkeypatch.undo()
     resumed = train(Run.reopen(broken.folder), QUIET)
-    assert resumed.fingerprint == load_policy(whole.policy).fingerprint
+    assert resumed.fingerprint == load_policy(whole.best).fingerprint
     assert json.loads(broken.progress.read_text()) == json.loads(whole.progress.read_text())
     ends = [PPO.load(run.checkpoint, device="cpu").policy.state_dict() for run in (whole, broken)]
     for name, tensor in ends[0].items():

@@ -1,0 +1,108 @@
+"""The sections of a recipe that all families have; those of problems and decisions are where these are made."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Keys that are checked by name and never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Real data sets by role, by the names that the family knows them by.
+
+    For NMF those of `lrpilot.envs.data`, or .npy files; for linearised networks those of `labelled_data`; else those
+    of `datasets`.
+    """
+
+    train: tuple[str, ...] = Field(description="what training and tuning problems are made of")
+    validation: tuple[str, ...] = Field(description="what the problems that select a policy are made of")
+    test: tuple[str, ...] = Field(description="what test problems are made of; kept for the end")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        names = [*self.train, *self.validation, *self.test]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"train, validation and test must not share a data set, {', '.join(twice)} is in two")
+        return self
+
+
+class BesideData(Section):
+    """Runs of a family with a bound beside those of networks, in training and validation; the bound is not told."""
+
+    share: float = Field(gt=0, lt=0.5, description="share of all runs")
+    worth: float = Field(gt=0, le=1, description="what a nat counts, beside one of a network: LRs matter more there")
+    train: tuple[str, ...] = Field(min_length=1, description="what its training problems are made of")
+    validation: tuple[str, ...] = Field(min_length=1, description="what its validation problems are made of")
+
+
+class PPOSettings(Section):
+    """Proximal policy optimisation, by Stable-Baselines3; each iteration plays `parallel` whole runs."""
+
+    iterations: int = Field(ge=1, description="rollouts, each followed by an update")
+    parallel: int = Field(ge=1, description="runs side by side in a rollout")
+    replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
+    processes: int = Field(1, ge=1, description="processes that compute the runs of a rollout; divides `parallel`")
+    tail: float | None = Field(None, gt=0, description="leads over siblings, in nats, beyond which pay is logarithmic")
+    worst: float | None = Field(None, le=0, description="with a tail: returns below it, in nats, count as it")
+    averaging: float = Field(0.0, ge=0, lt=1, description="weight of the old in the running average that is exported")
+    minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
+    epochs: int = Field(ge=1, description="passes over a rollout")
+    learning_rate: float = Field(gt=0, description="Adam's LR at the start; it falls linearly to a tenth")
+    gae_lambda: float = Field(ge=0, le=1, description="λ of generalised advantage estimation; the discount is 1")
+    entropy: float = Field(ge=0, description="weight of the entropy bonus")
+    clip_range: float = Field(gt=0, description="PPO's clipping range of the probability ratio")
+    net: tuple[int, ...] = Field(min_length=1, description="hidden layers of policy and value network, tanh")
+    log_std: float = Field(description="log of the exploration noise at the start, in units of the action")
+    first_action: float = Field(ge=-1, le=1, description="mean action of the untrained policy")
+    first_until: float | None = Field(None, gt=0, lt=1, description="share of the horizon around which that falls to 0")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.parallel % (self.replicas * self.processes):
+            raise ValueError(
+                f"replicas × processes must divide parallel, {self.replicas} × {self.processes} does not divide "
+                f"{self.parallel}"
+            )
+        return self
+
+
+class ValidationSettings(Section):
+    """Selection of the policy that a run exports."""
+
+    problems: int = Field(ge=1, description="validation problems")
+    every: int = Field(ge=1, description="iterations between two validations")
+    floor: float | None = Field(None, description="final log losses below it count as it: such problems are solved")
+    horizons: tuple[int, ...] = Field((), description="SGD steps of their runs, all counted alike; else `horizon`")
+
+
+class ShorterRuns(Section):
+    """A second agent for short runs; both are exported as one network (`lrpilot.agents.joined`)."""
+
+    below: float = Field(gt=1, description="steps between two decisions from which on a run is not short")
+    but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
+
+
+class ComparisonSettings(Section):
+    """Size of the comparison; tuning, validation and test problems are disjoint."""
+
+    tuning_problems: int = Field(ge=1, description="problems on which each baseline is tuned")
+    test_problems: int = Field(ge=2, description="unseen problems on which all are compared")
+    base_lrs: int = Field(ge=2, description="base LRs tried for each baseline and shape")
+    processes: int = Field(ge=1, description="worker processes")
+
+
+class RealRuns(Section):
+    """Factorisation of the whole real test matrices in a plain PyTorch loop."""
+
+    rank: int = Field(ge=1, description="rank of the factorisation")
+    steps: int = Field(ge=2, description="SGD steps")
+    batch_fraction: float = Field(gt=0, le=1, description="share of the columns in a mini-batch")
+    gradient_noise: float = Field(ge=0, description="norm of additive noise over that of the first gradient")
+    seeds: int = Field(ge=2, description="initialisations of each matrix")

@@ -1,0 +1,125 @@
+"""Two policies in one network: on runs of each length exactly the one that is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lrpilot import load_policy
+from lrpilot.agents.joined import SHORTER_PART, join, train_all
+from lrpilot.agents.run import Run
+from lrpilot.configs import ConfigError, load_recipe
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.policy import PolicyError, SchedulePolicy
+from lrpilot.signals import SIGNAL_NAMES, Signals
+
+BELOW, DECISIONS = 3.0, 60
+SMALL = ["problems.architectures=[mlp]", "data.train=[wine]", "data.validation=[iris]", "data.test=[diabetes]"]
+SMALL += ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processes=1", "validation.problems=8"]
+SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "decisions.steps=[3]"]
+SHORTER = "shorter={below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
+
+
+@pytest.fixture(scope="module")
+def long() -> SchedulePolicy:
+    return load_policy("universal")
+
+
+@pytest.fixture(scope="module")
+def short(long: SchedulePolicy) -> SchedulePolicy:
+    """A policy with the manner of `long`, but other weights, and one signal more."""
+    rng = np.random.default_rng(0)
+    signals = [*long.card["signals"][::-1], "pace"]
+    sizes = [len(signals), 32, 48, 1]
+    layers = tuple(
+        (rng.normal(0, 2 / n**0.5, (m, n)).astype(np.float32), rng.normal(0, 1, m).astype(np.float32))
+        for n, m in pairwise(sizes)
+    )
+    return SchedulePolicy({**long.card, "signals": signals}, layers)
+
+
+def observations(horizon: int, count: int = 500) -> Any:
+    """What runs of a length may look like, shape (S, B)."""
+    rng = np.random.default_rng(horizon)
+    seen = rng.uniform(-4, 4, (len(SIGNAL_NAMES), count))
+    pace = Signals().vector(0.0, horizon / DECISIONS)[SIGNAL_NAMES.index("pace")]
+    seen[SIGNAL_NAMES.index("pace")] = pace
+    return seen
+
+
+@pytest.mark.parametrize("horizon", [1, 30, 60, 61, 100, 150, 179, 180, 181, 240, 719, 720, 100_000])
+def test_acts_as_the_one_or_the_other(short: SchedulePolicy, long: SchedulePolicy, horizon: int) -> None:
+    seen = observations(horizon)
+    meant, other = (short, long) if horizon < BELOW * DECISIONS else (long, short)
+    joined = join(short, long, BELOW).action(seen)
+    np.testing.assert_allclose(joined, meant.action(seen), atol=2e-5)
+    assert np.abs(joined - other.action(seen)).mean() > 0.1
+
+
+def test_is_a_policy_file_like_any_other(short: SchedulePolicy, long: SchedulePolicy, tmp_path: Path) -> None:
+    joined = join(short, long, BELOW)
+    joined.save(tmp_path / "joined.safetensors")
+    assert load_policy(tmp_path / "joined.safetensors").fingerprint == joined.fingerprint
+    assert joined.fingerprint not in {short.fingerprint, long.fingerprint}
+
+
+@pytest.mark.parametrize(("horizon", "which"), [(100, 0), (300, 1)])
+def test_whole_runs_are_those_of_the_one_that_is_meant(
+    short: SchedulePolicy, long: SchedulePolicy, horizon: int, which: int
+) -> None:
+    losses = np.exp(np.cumsum(np.random.default_rng(1).normal(-0.02, 0.1, horizon)))
+    one, two = (
+        policy.schedule(base_lr=0.1, horizon=horizon) for policy in (join(short, long, BELOW), (short, long)[which])
+    )
+    lrs = np.array([[one(loss), two(loss)] for loss in losses.tolist()])
+    np.testing.assert_allclose(lrs[:, 0], lrs[:, 1], rtol=1e-3)
+
+
+def test_those_that_act_differently_are_refused(
+    short: SchedulePolicy, long: SchedulePolicy, policy_maker: Callable[..., SchedulePolicy]
+) -> None:
+    with pytest.raises(PolicyError, match="max_change, log_start"):
+        join(SchedulePolicy({**short.card, "max_change": 1.0, "log_start": -1.0}, short.layers), long, BELOW)
+    deeper = SchedulePolicy(short.card, (*short.layers[:2], short.layers[1], short.layers[2]))
+    with pytest.raises(PolicyError, match="two hidden layers"):
+        join(deeper, long, BELOW)
+
+
+def test_a_recipe_for_short_runs_differs_in_what_it_names() -> None:
+    recipe = load_recipe("universal", [*SMALL, SHORTER])
+    assert isinstance(recipe, NetRecipe)
+    short = recipe.for_short_runs
+    assert short is not None
+    assert (short.horizon, short.decisions.steps, short.shorter) == (10, (1, 2), None)
+    named = {"horizon": 30, "decisions": recipe.decisions, "signals": recipe.signals, "shorter": recipe.shorter}
+    assert short.model_copy(update=named) == recipe
+
+
+@pytest.mark.parametrize(
+    ("shorter", "message"),
+    [
+        ("{below: 3, but: {decision: {steps: [1]}}}", "shorter.but: unknown key 'decision'; did you mean"),
+        ("{below: 3, but: {decisions: {steps: [1, 3]}}}", "must be below shorter.below, 3.0, not 3"),
+        ("{below: 0.5, but: {}}", "shorter.below is 0.5"),
+    ],
+)
+def test_a_wrong_recipe_for_short_runs_is_told(shorter: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("universal", [*SMALL, f"shorter={shorter}"])
+
+
+def test_both_agents_are_trained_joined_and_not_trained_again(tmp_path: Path) -> None:
+    quiet = Console(quiet=True)
+    run = Run.start(load_recipe("universal", [*SMALL, SHORTER]), tmp_path)
+    joined = train_all(run, quiet)
+    assert load_policy(run.policy).fingerprint == joined.fingerprint
+    short, long = load_policy(Run.reopen(run.folder / SHORTER_PART).best), load_policy(run.best)
+    assert joined.fingerprint == join(short, long, BELOW).fingerprint
+    assert joined.card["trained"]["shorter"]["iterations"] == short.card["trained"]["iterations"]
+    assert train_all(Run.reopen(run.folder), quiet).fingerprint == joined.fingerprint
