@@ -22,7 +22,8 @@ from lrpilot.signals import Floats
 
 SHORTER_PART = "shorter"  # folder of the agent for short runs, inside that of its run
 PACE_UNIT = 3.0  # nats; what the signal `pace` is in units of
-PUSH = 24.0  # added twice to the input of a unit that must saturate; what units add up to is far below
+PUSH = 24.0  # added twice to the input of a unit that must saturate
+SATURATED = 10.0  # tanh of more is 1 to the last bit
 SHARPNESS = 2e4  # of the switch: it is at -1 or 1, to the last bit, for any two lengths of runs
 SHARED = ("action", "decisions", "anchor", "log_low", "log_high", "max_change", "log_start", "reflex", "power")
 
@@ -60,21 +61,30 @@ def join(short: SchedulePolicy, long: SchedulePolicy, below: float) -> ScheduleP
         says how long the first was trained.
 
     Raises:
-        PolicyError: They act in different ways, or their networks have not two hidden layers each.
+        PolicyError: They act in different ways, their networks have not two hidden layers each, or weights so large
+            that units can't be kept out.
     """
     different = [key for key in SHARED if short.card.get(key) != long.card.get(key)]
     if different:
         raise PolicyError(f"policies that act in different ways can't be joined: {', '.join(different)}")
     if {len(short.layers), len(long.layers)} != {3}:
         raise PolicyError("only policies with two hidden layers can be joined")
+    if max(_reach(short), _reach(long)) > 2 * PUSH - SATURATED:
+        raise PolicyError(f"weights of second layers that add up to more than {2 * PUSH - SATURATED:g} can't be joined")
     signals = list(dict.fromkeys([*long.card["signals"], *short.card["signals"], "pace"]))
     threshold = below - 0.5 / long.card["decisions"]  # between two lengths, so that none falls on it
     layers = (_first(short, long, signals, threshold), _second(short, long), _last(short, long))
     card = {**long.card, "signals": signals}
     if "trained" in long.card and "trained" in short.card:
-        shorter = {key: short.card["trained"][key] for key in ("iterations", "decisions")}
+        shorter = {key: short.card["trained"][key] for key in ("iterations", "decisions", "commit")}
         card["trained"] = {**long.card["trained"], "shorter": shorter}
     return SchedulePolicy(card, tuple((_float32(weight), _float32(bias)) for weight, bias in layers))
+
+
+def _reach(policy: SchedulePolicy) -> float:
+    """The most that the input of a unit in the second layer can be, either way."""
+    weight, bias = policy.layers[1]
+    return float((np.abs(weight).sum(1) + np.abs(bias)).max())
 
 
 def _first(short: SchedulePolicy, long: SchedulePolicy, signals: list[str], threshold: float) -> tuple[Floats, Floats]:

@@ -26,22 +26,25 @@ SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "dec
 SHORTER = "shorter={below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
 
 
-@pytest.fixture(scope="module")
-def long() -> SchedulePolicy:
-    return load_policy("universal")
-
-
-@pytest.fixture(scope="module")
-def short(long: SchedulePolicy) -> SchedulePolicy:
-    """A policy with the manner of `long`, but other weights, and one signal more."""
-    rng = np.random.default_rng(0)
-    signals = [*long.card["signals"][::-1], "pace"]
-    sizes = [len(signals), 32, 48, 1]
+def made(seed: int, signals: list[str], hidden: tuple[int, int]) -> SchedulePolicy:
+    """A policy with random weights that acts in the manner of `universal`."""
+    rng = np.random.default_rng(seed)
     layers = tuple(
         (rng.normal(0, 2 / n**0.5, (m, n)).astype(np.float32), rng.normal(0, 1, m).astype(np.float32))
-        for n, m in pairwise(sizes)
+        for n, m in pairwise([len(signals), *hidden, 1])
     )
-    return SchedulePolicy({**long.card, "signals": signals}, layers)
+    card = {key: value for key, value in load_policy("universal").card.items() if key != "trained"}
+    return SchedulePolicy({**card, "signals": signals}, layers)
+
+
+@pytest.fixture(scope="module")
+def long() -> SchedulePolicy:
+    return made(0, ["progress", "log_multiple", "level", "change", "slow"], (64, 64))
+
+
+@pytest.fixture(scope="module")
+def short() -> SchedulePolicy:
+    return made(1, ["pace", "slow", "level", "log_multiple", "trend"], (32, 48))
 
 
 def observations(horizon: int, count: int = 500) -> Any:
@@ -86,6 +89,10 @@ def test_those_that_act_differently_are_refused(
 ) -> None:
     with pytest.raises(PolicyError, match="max_change, log_start"):
         join(SchedulePolicy({**short.card, "max_change": 1.0, "log_start": -1.0}, short.layers), long, BELOW)
+    weight, bias = short.layers[1]
+    huge = SchedulePolicy(short.card, (short.layers[0], (20 * weight, bias), short.layers[2]))
+    with pytest.raises(PolicyError, match="add up to more than 38"):
+        join(huge, long, BELOW)
     deeper = SchedulePolicy(short.card, (*short.layers[:2], short.layers[1], short.layers[2]))
     with pytest.raises(PolicyError, match="two hidden layers"):
         join(deeper, long, BELOW)
