@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lrpilot.agents.export import manner
 from lrpilot.configs import ConfigError, Recipe, load_recipe
+from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.networks import ERRORS, SCORED
 from lrpilot.experiments.state_blind import BLIND, Sight, blindfolded, sight, train_blind
 from lrpilot.policy import SchedulePolicy
@@ -34,9 +35,10 @@ def two(recipe: Recipe, policy_maker: Callable[..., SchedulePolicy]) -> tuple[Sc
 
 def test_blindfolded_recipes_differ_in_what_is_seen_alone() -> None:
     recipe = load_recipe("universal")
+    assert isinstance(recipe, NetRecipe)
     blind = blindfolded(recipe)
     assert blind.signals == BLIND
-    assert blind.model_copy(update={"signals": recipe.signals}) == recipe
+    assert blind.model_copy(update={"signals": recipe.signals, "shorter": recipe.shorter}) == recipe
 
 
 def test_a_blind_agent_is_trained_once_and_sees_no_loss(tmp_path: Path, quiet: Console) -> None:
