@@ -79,7 +79,7 @@ def train_blind(recipe: Recipe, root: Path, console: Console) -> SchedulePolicy:
         ConfigError: The run that was begun has another recipe.
     """
     blind, folder = blindfolded(recipe), root / recipe.env / NAME
-    if not (folder / "checkpoints" / "ppo.zip").is_file():
+    if not Run(folder, blind).checkpoint.is_file():
         return train(Run.start(blind, root, NAME), console)
     run = Run.reopen(folder)
     if run.recipe != blind:
