@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,9 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _guarded(options: argparse.Namespace, wrong: tuple[type[Exception], ...]) -> int:
     try:
         _COMMANDS[options.command](options)
+        sys.stdout.flush()
     except wrong as error:
         return _complain(str(error))
     except KeyboardInterrupt:
+        return FAILED
+    except BrokenPipeError:  # who reads, such as head, has seen enough; Python would complain again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return DONE
 

@@ -213,3 +213,13 @@ def test_smoke_training_and_resume(tmp_path: Path) -> None:
     assert names <= {path.name for path in folder.iterdir()}
     again = run("train", "--resume", str(folder), folder=tmp_path)
     assert again.returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "lrpilot", "inspect", "nlp", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()  # as `| head` does
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
