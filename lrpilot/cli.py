@@ -46,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest:  # overrides behind an option, which argparse does not connect with those before it
         options.overrides += rest
     if options.command in {"policies", "inspect", "export"}:
-        return _guarded(options, (PolicyError, TraceError, CommandError, ModuleNotFoundError))
+        try:
+            return _guarded(options, (PolicyError, TraceError, CommandError, ModuleNotFoundError))
+        except BrokenPipeError:  # who reads, such as head, has seen enough; Python would complain again at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
     try:
         from lrpilot.configs import ConfigError
         from lrpilot.envs.data import DataError
@@ -62,9 +66,6 @@ def _guarded(options: argparse.Namespace, wrong: tuple[type[Exception], ...]) ->
     except wrong as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        return FAILED
-    except BrokenPipeError:  # who reads, such as head, has seen enough; Python would complain again at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return DONE
 
