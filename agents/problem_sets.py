@@ -42,7 +42,7 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
         recipe: The distribution of problems and how decisions are made.
         role: What they are for; baselines are tuned on fresh draws from the training distribution.
         size: Runs side by side.
-        loss_only: Hide gradients in all runs; not for training.
+        loss_only: Hide gradients in all runs; not for training. Those that no run of the recipe shows stay hidden.
         replicas: How many successive runs share a problem and its noise; divides `size`.
 
     Returns:
@@ -51,7 +51,8 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
     data = getattr(recipe.data, "train" if role == "tuning" else role)
     decisions = recipe.decisions
     if role != "train":
-        decisions = replace(decisions, steps=(recipe.horizon // decisions.decisions,), loss_only=float(loss_only))
+        hidden = float(loss_only or decisions.loss_only == 1)
+        decisions = replace(decisions, steps=(recipe.horizon // decisions.decisions,), loss_only=hidden)
     problems = recipe.problems
     if role == "test" and isinstance(recipe, NetRecipe):
         problems = replace(recipe.problems, architectures=recipe.problems.architectures + recipe.unseen)

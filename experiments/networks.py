@@ -89,7 +89,7 @@ def _half(of_problems: NDArray[Any], which: int) -> NDArray[Any]:
     return split[..., which, :].reshape(*front, problems // 2)
 
 
-def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role) -> Process:
+def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role, loss_only: bool = False) -> Process:
     """Return the problems of the test networks at their start, each with C replicas.
 
     Args:
@@ -97,13 +97,15 @@ def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role) ->
         count: Networks.
         replicas: C.
         role: "test"; "validation" while something is being chosen.
+        loss_only: Hide gradients and weights, for schedules that do not look at them.
 
     Returns:
         The process: 2 · SCORED problems for each network, C runs for each problem; base LRs are those that seem right.
     """
     alike = replace(recipe.problems, alike=2 * SCORED)
     runs = count * 2 * SCORED * replicas
-    process = make_process(recipe.networks_only.model_copy(update={"problems": alike}), role, runs, True, replicas)
+    networks = recipe.networks_only.model_copy(update={"problems": alike})
+    process = make_process(networks, role, runs, loss_only, replicas)
     process.seed(role_seed(role, count))
     process.reset()
     return mislead(process, np.ones(runs))
@@ -253,14 +255,14 @@ def _choose(results: NetworkResults, grids: dict[str, Runs]) -> None:
 
 def _grid(recipe: NetRecipe, networks: int, role: Role, family: str) -> Runs:
     multiples = base_lrs(recipe)
-    return run_family(family, multiples, unseen_networks(recipe, networks, len(multiples), role))
+    return run_family(family, multiples, unseen_networks(recipe, networks, len(multiples), role, True))
 
 
 def _misled(recipe: NetRecipe, right: Floats, role: Role, family: str) -> Runs:
-    return run_family(family, np.ones(len(ERRORS)), _wrong_base_lrs(recipe, right, role))
+    return run_family(family, np.ones(len(ERRORS)), _wrong_base_lrs(recipe, right, role, True))
 
 
-def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role) -> Process:
+def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role, loss_only: bool = False) -> Process:
     """Problems with one replica for each error; `right` is by network, shape (N,)."""
-    process = unseen_networks(recipe, len(right), len(ERRORS), role)
+    process = unseen_networks(recipe, len(right), len(ERRORS), role, loss_only)
     return mislead(process, np.outer(np.repeat(right, 2 * SCORED), ERRORS).ravel())

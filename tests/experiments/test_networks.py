@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ from lrpilot.experiments.networks import (
     compare_networks,
     mislead,
     run_family,
+    run_from_wrong,
     run_policy,
     unseen_networks,
 )
 from lrpilot.policy import SchedulePolicy, load_policy
+from lrpilot.signals import SIGNAL_NAMES
 
 LEVELS = [
     "decisions.max_change=null",
@@ -80,6 +83,20 @@ def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecip
     at_right = results.misled["linear-to-zero"].final[ERRORS.index(1.0)]
     np.testing.assert_allclose(at_right, results.tuned["linear-to-zero"].final[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(results.learned["steady"].final, results.misled["linear-to-zero"].final, atol=1e-4)
+
+
+@pytest.mark.parametrize("share_hidden", [0.0, 0.3, 1.0])
+def test_policies_see_the_gradients_that_they_were_trained_with(recipe: NetRecipe, share_hidden: float) -> None:
+    seen: list[np.ndarray] = []
+
+    def watching(observation: np.ndarray, _: int) -> np.ndarray:
+        seen.append(observation[SIGNAL_NAMES.index("has_gradient")])
+        return np.zeros(observation.shape[1])
+
+    trained = recipe.model_copy(update={"decisions": replace(recipe.decisions, loss_only=share_hidden)})
+    run_from_wrong(watching, trained, np.ones(1))
+    assert (np.array(seen[1:]) == (share_hidden < 1)).all()
+    assert len(seen) == recipe.decisions.decisions
 
 
 def test_runs_that_blow_up_count_as_tenfold_worse(recipe: NetRecipe) -> None:
