@@ -14,7 +14,7 @@ from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.reflex import alarm, higher
 from lrpilot.signals import RANGE, Floats, Signals
 from lrpilot.timing import decision_times
-from lrpilot.travel import UNKNOWN, Cosines, Travel
+from lrpilot.travel import UNKNOWN, Cosines
 
 EXPLODED = 1e4  # a run whose objective grew by this factor is over
 LARGEST_LOSS = 1e30  # what a loss that is not finite counts as
@@ -130,7 +130,6 @@ class Process:
         self.config = decisions
         self.limits = Limits(decisions.guard)
         self.signals = Signals()
-        self.travel = Travel()
         self.decision = np.zeros(task.batch_size, dtype=np.int64)
         self.exploded = np.zeros(task.batch_size, dtype=np.bool_)
         self._log_multiple: Floats = np.full(task.batch_size, decisions.log_start)
@@ -165,7 +164,7 @@ class Process:
         self.reference = self.task.reference()
         self.signals.restart(slots)
         if self.config.loss_only < 1:
-            self.travel.start(self.task.weights(), slots)
+            self.task.depart(slots)
         self.decision[slots] = 0
         self.exploded[slots] = False
         self._log_multiple[slots] = self.config.log_start
@@ -229,7 +228,7 @@ class Process:
         if self.config.loss_only == 1:
             return np.full(self.task.batch_size, np.nan), UNKNOWN
         gradient_sq = np.where(self._loss_only, np.nan, self.task.gradient_sq())
-        return gradient_sq, self.travel.move(self.task.weights())
+        return gradient_sq, self.task.motion()
 
     def advance(self, lr: Floats) -> Floats:
         """Make one SGD step with the LR that the limits leave of the wanted one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lrpilot.envs.tasks.arena import AbstractArena
 from lrpilot.signals import Floats
-from lrpilot.travel import Weights
+from lrpilot.travel import Cosines, Travel, Weights
 
 
 def side_by_side(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -62,6 +63,22 @@ class AbstractTask(ABC):
     @abstractmethod
     def weights(self) -> Weights:
         """Return the weights of each run, shape (B, P); read at decisions."""
+
+    def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
+        """Follow the weights from here on, for `motion`.
+
+        Args:
+            slots: Shape (B,), true for the runs that begin anew; None for all.
+        """
+        self._travel.start(self.weights(), slots)
+
+    def motion(self) -> Cosines:
+        """Return how straight the weights moved since the last call, each (B,): see `Travel.move`; at decisions."""
+        return self._travel.move(self.weights())
+
+    @cached_property
+    def _travel(self) -> Travel:
+        return Travel()
 
     @abstractmethod
     def reference(self) -> Floats:

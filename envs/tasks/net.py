@@ -15,7 +15,7 @@ from lrpilot.envs.tasks.base import AbstractTask, side_by_side
 from lrpilot.envs.tasks.net_group import NetGroup
 from lrpilot.envs.tasks.net_problems import NetProblems, draw_structure, suitable
 from lrpilot.signals import Floats
-from lrpilot.travel import Weights
+from lrpilot.travel import Cosines, Weights
 
 
 class NetTask(AbstractTask):
@@ -88,6 +88,17 @@ class NetTask(AbstractTask):
     def weights(self) -> Weights:
         """Return the parameters of each run, shape (B, P), with zeros after those of smaller networks."""
         return side_by_side([group.parameters.numpy() for group in self.groups])
+
+    def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
+        """Follow the weights from here on, group by group; see `AbstractTask.depart`."""
+        marked = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+        for group, mine in zip(self.groups, self._parts(marked), strict=True):
+            group.travel.start(group.parameters.numpy(), mine.numpy())
+
+    def motion(self) -> Cosines:
+        """Return how straight the weights moved since the last call; see `AbstractTask.motion`."""
+        turn, fast, slow = zip(*(group.travel.move(group.parameters.numpy()) for group in self.groups), strict=True)
+        return np.concatenate(turn), np.concatenate(fast), np.concatenate(slow)
 
     def reference(self) -> Floats:
         """Return the base LR, shape (B,), per step: the LR that seems right times an error; constant over a run."""

@@ -17,6 +17,7 @@ from lrpilot.envs.tasks.loader import Loader
 from lrpilot.envs.tasks.net_problems import NetBatch, NetProblems, Structure, draw_batch, part_of
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
 from lrpilot.envs.tasks.right_lr import right_lr
+from lrpilot.travel import Travel
 
 CHUNK = 64  # runs in one call: more would push each other's activations out of the cache of a core
 EVALUATED = 4096  # samples of all runs together in one call without gradients
@@ -36,6 +37,7 @@ class NetGroup(AbstractArena):
     Attributes:
         parameters: Shape (B, P).
         gradient: Of the last step, without weight decay, shape (B, P).
+        travel: Of the parameters, from decision to decision.
         right_lr: LR that seems right for the structure, per step, at momentum 0.
         lr_error: Base LR over the LR that seems right, shape (B,).
         initial: Objective of each run at its start, shape (B,).
@@ -58,6 +60,7 @@ class NetGroup(AbstractArena):
         self.parameters = self._repeated(self.batch.start).clone()
         self.gradient = torch.zeros_like(self.parameters)
         self.optimizer = self._optimizer(self.batch, replicas)
+        self.travel = Travel()
         self._objective = torch.zeros(len(self.parameters), dtype=torch.float64)
         self._stale = torch.ones(len(self.parameters), dtype=torch.bool)
         self.initial = self.objective().clone()
