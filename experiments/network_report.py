@@ -32,7 +32,8 @@ from lrpilot.policy import SchedulePolicy
 from lrpilot.signals import Floats
 
 AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above it; more than 2 % below it
-LEARNED, UNTRAINED, REPLAY = "learned", "control: untrained policy", "control: replay of the mean schedule"
+LEARNED, HIDDEN = "learned", "the same, gradients and weights hidden"
+UNTRAINED, REPLAY = "control: untrained policy", "control: replay of the mean schedule"
 REFERENCE = "linear-to-zero"
 COLOURS = {
     LEARNED: "#c1121f",
@@ -63,11 +64,15 @@ def compare_on_networks(
     acts[UNTRAINED] = act_by(untrained(recipe))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task(f"{networks} test networks", total=2 * len(FAMILIES) + len(acts) + 1)
+        reads = policies[0].reads_gradients and recipe.decisions.loss_only < 1
+        bar = progress.add_task(f"{networks} test networks", total=2 * len(FAMILIES) + len(acts) + 1 + reads)
         results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar))
         mean = results.learned[f"{LEARNED} 0"].action.mean((0, 2))
         results.learned[REPLAY] = run_from_wrong(replay(mean), recipe, results.right)
         progress.advance(bar)
+        if reads:
+            results.learned[HIDDEN] = run_from_wrong(act_by(policies[0]), recipe, results.right, loss_only=True)
+            progress.advance(bar)
     show(results, console)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     write_json(folder / "compare.json", as_json(recipe, results))
@@ -90,12 +95,14 @@ def for_card(document: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         Plain data: commit, networks, gain over each tuned schedule, excess over tuned linear-to-zero by error of the
-        base LR, share of the horizon to tuned cosine's final loss, failed runs and all runs.
+        base LR, share of the horizon to tuned cosine's final loss, failed runs and all runs; the last also for the runs
+        whose gradients were hidden, with their excess, where the policy reads them.
     """
     learned = [runs for name, runs in document["from_wrong_base_lrs"].items() if name.startswith(LEARNED)]
     final = np.array([runs["final"] for runs in learned])  # (seeds, errors, problems)
-    excess = (final - np.array(document["tuned"][REFERENCE]["final"])).mean((0, 2))
-    return {
+    reference = np.array(document["tuned"][REFERENCE]["final"])
+    excess = (final - reference).mean((0, 2))
+    card = {
         "commit": document["commit"],
         "networks": final.shape[2] // SCORED,
         "policy_seeds": len(learned),
@@ -108,6 +115,10 @@ def for_card(document: dict[str, Any]) -> dict[str, Any]:
         "share_of_the_horizon_to_tuned_cosine": document["steps_to_cosine"],
         "failed": [sum(sum(runs["failed"]) for runs in learned), final.size],
     }
+    if hidden := document["from_wrong_base_lrs"].get(HIDDEN):
+        cost = round(float(np.mean(np.array(hidden["final"]) - reference)), 4)
+        card["gradients_hidden"] = {f"excess_over_tuned_{REFERENCE}": cost, "failed": sum(hidden["failed"])}
+    return card
 
 
 def show(results: NetworkResults, console: Console) -> None:
@@ -133,7 +144,7 @@ def show(results: NetworkResults, console: Console) -> None:
     )
     for family, runs in results.tuned.items():
         table.add_row(family, f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
-    for name in (UNTRAINED, REPLAY):
+    for name in (name for name in (HIDDEN, UNTRAINED, REPLAY) if name in results.learned):
         runs = results.learned[name]
         table.add_row(name, f"{runs.final.mean():+.3f}", *_against(results, runs.final))
     console.print(table)

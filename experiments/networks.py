@@ -229,7 +229,7 @@ def base_lrs(recipe: NetRecipe) -> Floats:
     return np.geomspace(LOWEST, HIGHEST, recipe.comparison.base_lrs)
 
 
-def run_from_wrong(act: Act, recipe: NetRecipe, right: Floats, role: Role = "test") -> Runs:
+def run_from_wrong(act: Act, recipe: NetRecipe, right: Floats, role: Role = "test", loss_only: bool = False) -> Runs:
     """Run a policy from each of the wrong base LRs.
 
     Args:
@@ -237,11 +237,12 @@ def run_from_wrong(act: Act, recipe: NetRecipe, right: Floats, role: Role = "tes
         recipe: As for `compare_networks`.
         right: Tuned base LR of linear-to-zero for each network, in units of the one that seems right, shape (N,).
         role: Which networks.
+        loss_only: Hide gradients and weights from it.
 
     Returns:
         Its runs on the scored problems, C = len(ERRORS).
     """
-    return run_policy(act, _wrong_base_lrs(recipe, right, role), len(ERRORS)).scored()
+    return run_policy(act, _wrong_base_lrs(recipe, right, role, loss_only), len(ERRORS)).scored()
 
 
 def _choose(results: NetworkResults, grids: dict[str, Runs]) -> None:
@@ -262,7 +263,7 @@ def _misled(recipe: NetRecipe, right: Floats, role: Role, family: str) -> Runs:
     return run_family(family, np.ones(len(ERRORS)), _wrong_base_lrs(recipe, right, role, True))
 
 
-def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role, loss_only: bool = False) -> Process:
+def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role, loss_only: bool) -> Process:
     """Problems with one replica for each error; `right` is by network, shape (N,)."""
     process = unseen_networks(recipe, len(right), len(ERRORS), role, loss_only)
     return mislead(process, np.outer(np.repeat(right, 2 * SCORED), ERRORS).ravel())

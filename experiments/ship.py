@@ -27,16 +27,17 @@ SUMMARY = {
     "reads losses, and gradient norms where it can",
     "linear": "fine-tuning of linearised networks with a squared loss; LR as a fraction of a stability bound "
     "(2 / lrpilot.theory.minibatch_smoothness); reads losses, and gradient norms where it can",
-    "cnn": "convolutional networks on images and signals; LR as a multiple of your base LR, which may be too low by a "
+    "cnn": "convolutional networks on images and signals; LR as a multiple of your base LR, which may be wrong by a "
     "factor of 16; reads losses, and gradients and weights where it can",
     "nlp": "networks on text; LR as a multiple of your base LR, which may be wrong by a factor of 16; "
     "reads losses, and gradients and weights where it can",
     "universal": "any network, from the losses alone; LR as a multiple of your base LR, which may be wrong by a "
     "factor of 16",
 }
+_TUNED = "runs whose LR you can tune: a tuned schedule is better still; "
 _NETWORKS = (
-    "runs whose LR you can tune: a tuned schedule is better still; fine-tuning, where a small LR is "
-    "the point; losses that may be negative or whose scale changes during the run; runs of fewer than {steps} steps; "
+    "fine-tuning, where a small LR is the point; losses that may be negative or whose scale changes during the run; "
+    "runs of fewer than {steps} steps; "
     "networks of more than about 10^5 parameters have not been tried"
 )
 NOT_FOR = {
@@ -44,10 +45,10 @@ NOT_FOR = {
     "additive gradient noise, where it lowers the LR too early (docs/log.md)",
     "linear": "networks that are not linearised, unless a bound on their sharpness is given and the run is short; "
     "any loss without a stability bound",
-    "cnn": "base LRs that may be 4 times too high or more: 5 of 96 such runs failed on test networks; "
-    + _NETWORKS.format(steps="180"),
-    "nlp": _NETWORKS.format(steps="180"),
-    "universal": _NETWORKS.format(steps="sixty"),
+    "cnn": "loops that hide the gradients (zero_grad before the step of the scheduler), if the base LR may be 4 times "
+    "too high or more: by losses alone 5 of 96 such runs failed on test networks; " + _NETWORKS.format(steps="180"),
+    "nlp": _TUNED + _NETWORKS.format(steps="180"),
+    "universal": _TUNED + _NETWORKS.format(steps="sixty"),
 }
 
 

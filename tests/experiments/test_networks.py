@@ -14,7 +14,7 @@ from rich.console import Console
 from lrpilot.agents.evaluate import Act
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
-from lrpilot.experiments.network_report import compare_on_networks, for_card, headline
+from lrpilot.experiments.network_report import HIDDEN, compare_on_networks, for_card, headline
 from lrpilot.experiments.networks import (
     ERRORS,
     FAMILIES,
@@ -85,8 +85,10 @@ def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecip
     np.testing.assert_allclose(results.learned["steady"].final, results.misled["linear-to-zero"].final, atol=1e-4)
 
 
-@pytest.mark.parametrize("share_hidden", [0.0, 0.3, 1.0])
-def test_policies_see_the_gradients_that_they_were_trained_with(recipe: NetRecipe, share_hidden: float) -> None:
+@pytest.mark.parametrize(("share_hidden", "hide"), [(0.0, False), (0.3, False), (1.0, False), (0.0, True)])
+def test_policies_see_the_gradients_that_they_were_trained_with(
+    recipe: NetRecipe, share_hidden: float, hide: bool
+) -> None:
     seen: list[np.ndarray] = []
 
     def watching(observation: np.ndarray, _: int) -> np.ndarray:
@@ -94,8 +96,8 @@ def test_policies_see_the_gradients_that_they_were_trained_with(recipe: NetRecip
         return np.zeros(observation.shape[1])
 
     trained = recipe.model_copy(update={"decisions": replace(recipe.decisions, loss_only=share_hidden)})
-    run_from_wrong(watching, trained, np.ones(1))
-    assert (np.array(seen[1:]) == (share_hidden < 1)).all()
+    run_from_wrong(watching, trained, np.ones(1), loss_only=hide)
+    assert (np.array(seen[1:]) == (share_hidden < 1 and not hide)).all()
     assert len(seen) == recipe.decisions.decisions
 
 
@@ -111,6 +113,7 @@ def test_the_report_writes_every_number_and_both_figures(
     path = tmp_path / "policy.safetensors"
     policy_maker(action="multiple_of_base", decisions=recipe.decisions.decisions).save(path)
     console = Console(width=160, record=True)
+    recipe = recipe.model_copy(update={"decisions": replace(recipe.decisions, loss_only=0.3)})
     results = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
     scores = headline(results)
     written = json.loads((tmp_path / "compare.json").read_text())
@@ -128,3 +131,7 @@ def test_the_report_writes_every_number_and_both_figures(
     text = console.export_text()
     assert "control: replay of the mean schedule" in text
     assert "≤ 1 % worse" in text
+    read = written["from_wrong_base_lrs"]["learned 0"]["final"]
+    assert written["from_wrong_base_lrs"][HIDDEN]["final"] != read
+    assert card["gradients_hidden"]["failed"] <= len(ERRORS) * 2 * SCORED
+    assert HIDDEN in text
