@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 
 from lrpilot import readings
 from lrpilot.clipping import Guard
-from lrpilot.losses import many_ranks
 from lrpilot.metric_lr import AbstractMetricLR
 from lrpilot.policy import SchedulePolicy, load_policy
+from lrpilot.ranks import many_ranks
 from lrpilot.schedule import Bound
 from lrpilot.travel import Travel
 
@@ -89,6 +89,7 @@ class LearnedLR(AbstractMetricLR):
             )
         if self._reads_gradients and groups:
             self._schedule.travel.start(readings.weights(optimizer))
+            self._schedule.agree = readings.agreed
         super().__init__(optimizer, last_epoch)
         self._calm = self._schedule.highest
 

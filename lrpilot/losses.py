@@ -6,7 +6,9 @@ from itertools import pairwise
 from typing import SupportsFloat
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
+
+from lrpilot.ranks import many_ranks, sum_over_ranks
 
 PACKED = 256  # losses on an accelerator that are put into one tensor, which needs no synchronisation
 
@@ -82,7 +84,7 @@ class Losses:
         sums = [sum(numbers[a:b]) for a, b in pairwise([0, *ends])]
         counts = [float(b - a) for a, b in pairwise([0, *ends])]
         if not alone:
-            sums, counts = _over_ranks(sums, counts)
+            sums, counts = sum_over_ranks([sums, counts])
         return [total / count for total, count in zip(sums, counts, strict=True) if count]
 
     def clear(self) -> None:
@@ -104,17 +106,3 @@ class Losses:
         if self._waiting:
             self._numbers += torch.cat(self._waiting).tolist()
             self._waiting, self._held = [], 0
-
-
-def many_ranks() -> bool:
-    """Whether this process is one of several ranks of `torch.distributed`."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def _over_ranks(sums: list[float], counts: list[float]) -> tuple[list[float], list[float]]:
-    """Sum both over all ranks, in one collective."""
-    device = "cpu" if "gloo" in distributed.get_backend() else torch.accelerator.current_accelerator()
-    table = torch.tensor([sums, counts], dtype=torch.float64, device=device)
-    distributed.all_reduce(table)
-    totals, numbers = table.tolist()
-    return totals, numbers

@@ -10,23 +10,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lrpilot.ranks import many_ranks, sum_over_ranks
+from lrpilot.travel import UNKNOWN, Cosines
+
 SKETCH = 1024  # entries that are read of each tensor of weights
 
 
 def gradient_sq(optimizer: Optimizer) -> float:
-    """Return the squared norm of all gradients; NaN if there are none, or one is sparse.
+    """Return the squared norm of all gradients; NaN if there are none, or one is sparse. Of shards, of those held here.
 
     Args:
         optimizer: Its parameters' `.grad` are read.
     """
-    gradients = [parameter.grad for parameter in _parameters(optimizer) if parameter.grad is not None]
+    gradients = [_own_part(parameter.grad) for parameter in _parameters(optimizer) if parameter.grad is not None]
     if not gradients or any(gradient.is_sparse for gradient in gradients):
         return math.nan
     return float(torch.nn.utils.get_total_norm(gradients)) ** 2
 
 
 def weights(optimizer: Optimizer) -> NDArray[np.float32]:
-    """Return a sketch of the weights: every k-th entry of each parameter, at most 1024 of each.
+    """Return a sketch of the weights held here: every k-th entry of each parameter, at most 1024 of each.
 
     Args:
         optimizer: Its parameters are read.
@@ -34,12 +37,38 @@ def weights(optimizer: Optimizer) -> NDArray[np.float32]:
     Returns:
         All entries in one dimension, on the CPU.
     """
-    parts = [_thinned(parameter.detach().reshape(-1)) for parameter in _parameters(optimizer)]
+    parts = [_thinned(_own_part(parameter.detach()).reshape(-1)) for parameter in _parameters(optimizer)]
     devices = {part.device for part in parts}
     if len(devices) > 1:
         parts = [part.cpu() for part in parts]
     sketch: NDArray[np.float32] = torch.cat([part.float() for part in parts]).cpu().numpy()
     return sketch
+
+
+def agreed(gradient_sq: float, cosines: Cosines) -> tuple[float, Cosines]:
+    """Return the mean of what ranks read, so that all decide alike; a collective, if there are several.
+
+    Args:
+        gradient_sq: Squared norm of the gradients here; NaN: there are none, and this rank does not count.
+        cosines: How straight the weights here moved: see `Travel.move`.
+
+    Returns:
+        Both, the same on all ranks; NaN and zeros where no rank has gradients.
+    """
+    if not many_ranks():
+        return gradient_sq, cosines
+    row = [gradient_sq, *cosines, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(cosines) + 2)
+    *sums, count = sum_over_ranks([row])[0]
+    if not count:
+        return math.nan, UNKNOWN
+    gradient_sq, turn, fast, slow = (total / count for total in sums)
+    return gradient_sq, (turn, fast, slow)
+
+
+def _own_part(tensor: Tensor) -> Tensor:
+    """The shard of a distributed tensor that is held here; other tensors whole."""
+    shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return shard
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
