@@ -142,9 +142,9 @@ def main() -> None:
         bar = progress.add_task(f"{len(rows)} rows", total=len(rows) * PARTS)
         for transfer in transfers(rows, NETWORKS, lambda: progress.advance(bar)):
             show(transfer, table)
-            done.append(asdict(transfer) | {"holds": transfer.holds})
+            done.append(asdict(transfer) | {"holds": transfer.holds, "commit": commit()})
             console.print(f"{len(done)} of {len(rows)}: {transfer.row}")
-            write_json(RESULTS, {"commit": commit(), "networks": NETWORKS, "errors": ERRORS, "rows": done})
+            write_json(RESULTS, {"networks": NETWORKS, "errors": ERRORS, "rows": done})
     console.print(table)
 
 
