@@ -1,15 +1,15 @@
-"""Two policies as one network: the first for short runs, the second for all others.
+"""Policies for different kinds of runs as one network: for short runs, for those that show their gradients, for others.
 
-What a decision has to be depends on how many losses it rests on, and agents that train on runs of all lengths are
-behind those that train on one kind (docs/log.md). A switch, a unit that is -1 on short runs and 1 on others, saturates
-the hidden units of the policy that is not asked, and the output's bias takes away what they then add. So a joined
-policy is a file like any other, and whatever reads policies reads it.
+What a decision has to be depends on how many losses it rests on and on what else can be read, and agents that train on
+runs of all kinds are behind those that train on one (docs/log.md). A switch, a unit that is -1 on one kind of runs and
+1 on the others, saturates the hidden units of the policy that is not asked, and the output's bias takes away what they
+then add. So a joined policy is a file like any other, and whatever reads policies reads it.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -18,14 +18,53 @@ from lrpilot.agents.run import Run
 from lrpilot.agents.train import train
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.policy import PolicyError, SchedulePolicy
-from lrpilot.signals import Floats
+from lrpilot.signals import LONGEST_TOLD, Floats
 
-SHORTER_PART = "shorter"  # folder of the agent for short runs, inside that of its run
+SHORTER_PART, SIGHTED_PART = "shorter", "sighted"  # folders of the further agents, inside that of their run
 PACE_UNIT = 3.0  # nats; what the signal `pace` is in units of
-PUSH = 24.0  # added twice to the input of a unit that must saturate
+PUSH = 24.0  # added twice to the input of a unit that must saturate; more where weights are large
+LARGEST_PUSH = 96.0  # beyond it the sums of a unit lose digits that count
 SATURATED = 10.0  # tanh of more is 1 to the last bit
 SHARPNESS = 2e4  # of the switch: it is at -1 or 1, to the last bit, for any two lengths of runs
 SHARED = ("action", "decisions", "anchor", "log_low", "log_high", "max_change", "log_start", "reflex", "power")
+
+
+class Switch(NamedTuple):
+    """What tells two kinds of runs apart: whether a weighted sum of signals is above a threshold.
+
+    Attributes:
+        weights: By signal.
+        threshold: Of the sum.
+    """
+
+    weights: dict[str, float]
+    threshold: float
+
+
+def long_runs(steps: float, decisions: int) -> Switch:
+    """Tell runs with at least so many steps between two decisions from shorter ones.
+
+    Args:
+        steps: Between two decisions, on average.
+        decisions: Of a run.
+    """
+    return Switch({"pace": 1.0}, _pace(steps, decisions))
+
+
+def sighted_runs(steps: float, decisions: int) -> Switch:
+    """Tell runs that are long, in the sense of `long_runs`, and show their gradients from all others.
+
+    Args:
+        steps: Between two decisions, on average.
+        decisions: Of a run.
+    """
+    worth = 2 * math.log(LONGEST_TOLD) / PACE_UNIT  # a gradient counts for more than any length
+    return Switch({"has_gradient": worth, "pace": 1.0}, worth + _pace(steps, decisions))
+
+
+def _pace(steps: float, decisions: int) -> float:
+    """The signal `pace` between that of a run with so many steps and that of the next shorter one."""
+    return math.log(max(steps - 0.5 / decisions, 0.5)) / PACE_UNIT
 
 
 def train_all(run: Run, console: Console) -> SchedulePolicy:
@@ -36,48 +75,56 @@ def train_all(run: Run, console: Console) -> SchedulePolicy:
         console: Where progress is shown.
 
     Returns:
-        The policy, also in `run.policy`: the best on validation problems; of two agents, both joined.
+        The policy, also in `run.policy`: the best on validation problems; of several agents, all joined.
     """
     policy = train(run, console)
-    recipe = run.recipe
+    recipe, decisions = run.recipe, run.recipe.decisions.decisions
     if isinstance(recipe, NetRecipe) and recipe.shorter and recipe.for_short_runs:
         console.print("and the agent for short runs")
         short = train(run.part(SHORTER_PART, recipe.for_short_runs), console)
-        policy = join(short, policy, recipe.shorter.below)
+        policy = join(short, policy, long_runs(recipe.shorter.below, decisions), SHORTER_PART)
+    if isinstance(recipe, NetRecipe) and recipe.sighted and recipe.for_sighted_runs:
+        console.print("and the agent for runs that show their gradients")
+        sighted = train(run.part(SIGHTED_PART, recipe.for_sighted_runs), console)
+        switch = sighted_runs(recipe.sighted.at_least, decisions)
+        policy = join(policy, sighted, switch, SIGHTED_PART)
     policy.save(run.policy)
     return policy
 
 
-def join(short: SchedulePolicy, long: SchedulePolicy, below: float) -> SchedulePolicy:
-    """Return the policy that acts as `short` on runs with fewer steps between two decisions, and else as `long`.
+def join(below: SchedulePolicy, above: SchedulePolicy, switch: Switch, further: str) -> SchedulePolicy:
+    """Return the policy that acts as `above` where the switch is on, and else as `below`.
 
     Args:
-        short: For short runs.
-        long: For the others; the card is that of this one.
-        below: Steps between two decisions of a run, on average, from which on it is no longer short.
+        below: For runs that keep the switch off.
+        above: For the others.
+        switch: What tells them apart.
+        further: Which one is added: "shorter", the first, or "sighted", the second. The card is that of the other one,
+            and says under `trained` and this name how long the one that is added was trained.
 
     Returns:
-        One policy; its actions are those of the one or the other, to rounding (1e-5). On its card `trained.shorter`
-        says how long the first was trained.
+        One policy; its actions are those of the one or the other, to rounding (1e-5).
 
     Raises:
         PolicyError: They act in different ways, their networks have not two hidden layers each, or weights so large
             that units can't be kept out.
     """
-    different = [key for key in SHARED if short.card.get(key) != long.card.get(key)]
+    different = [key for key in SHARED if below.card.get(key) != above.card.get(key)]
     if different:
         raise PolicyError(f"policies that act in different ways can't be joined: {', '.join(different)}")
-    if {len(short.layers), len(long.layers)} != {3}:
+    if {len(below.layers), len(above.layers)} != {3}:
         raise PolicyError("only policies with two hidden layers can be joined")
-    if max(_reach(short), _reach(long)) > 2 * PUSH - SATURATED:
-        raise PolicyError(f"weights of second layers that add up to more than {2 * PUSH - SATURATED:g} can't be joined")
-    signals = list(dict.fromkeys([*long.card["signals"], *short.card["signals"], "pace"]))
-    threshold = below - 0.5 / long.card["decisions"]  # between two lengths, so that none falls on it
-    layers = (_first(short, long, signals, threshold), _second(short, long), _last(short, long))
-    card = {**long.card, "signals": signals}
-    if "trained" in long.card and "trained" in short.card:
-        shorter = {key: short.card["trained"][key] for key in ("iterations", "decisions", "commit")}
-        card["trained"] = {**long.card["trained"], "shorter": shorter}
+    push = max(PUSH, (max(_reach(below), _reach(above)) + SATURATED) / 2)
+    if push > LARGEST_PUSH:
+        allowed = 2 * LARGEST_PUSH - SATURATED
+        raise PolicyError(f"weights of second layers that add up to more than {allowed:g} can't be joined")
+    added, kept = (below, above) if further == SHORTER_PART else (above, below)
+    signals = list(dict.fromkeys([*kept.card["signals"], *added.card["signals"], *switch.weights]))
+    layers = (_first(below, above, signals, switch), _second(below, above, push), _last(below, above))
+    card = {**kept.card, "signals": signals}
+    if "trained" in kept.card and "trained" in added.card:
+        origin = {key: added.card["trained"][key] for key in ("iterations", "decisions", "commit")}
+        card["trained"] = {**kept.card["trained"], further: origin}
     return SchedulePolicy(card, tuple((_float32(weight), _float32(bias)) for weight, bias in layers))
 
 
@@ -87,36 +134,37 @@ def _reach(policy: SchedulePolicy) -> float:
     return float((np.abs(weight).sum(1) + np.abs(bias)).max())
 
 
-def _first(short: SchedulePolicy, long: SchedulePolicy, signals: list[str], threshold: float) -> tuple[Floats, Floats]:
+def _first(below: SchedulePolicy, above: SchedulePolicy, signals: list[str], switch: Switch) -> tuple[Floats, Floats]:
     """Both first layers, each on its own signals, and the switch."""
-    columns = [[signals.index(name) for name in policy.card["signals"]] for policy in (short, long)]
-    weights = [np.zeros((len(policy.layers[0][1]), len(signals))) for policy in (short, long)]
-    for weight, policy, own in zip(weights, (short, long), columns, strict=True):
+    columns = [[signals.index(name) for name in policy.card["signals"]] for policy in (below, above)]
+    weights = [np.zeros((len(policy.layers[0][1]), len(signals))) for policy in (below, above)]
+    for weight, policy, own in zip(weights, (below, above), columns, strict=True):
         weight[:, own] = policy.layers[0][0]
-    switch = np.zeros((1, len(signals)))
-    switch[0, signals.index("pace")] = SHARPNESS
-    bias = -SHARPNESS * math.log(threshold) / PACE_UNIT
-    return np.vstack([*weights, switch]), np.hstack([short.layers[0][1], long.layers[0][1], bias])
+    unit = np.zeros((1, len(signals)))
+    for name, worth in switch.weights.items():
+        unit[0, signals.index(name)] = SHARPNESS * worth
+    bias = -SHARPNESS * switch.threshold
+    return np.vstack([*weights, unit]), np.hstack([below.layers[0][1], above.layers[0][1], bias])
 
 
-def _second(short: SchedulePolicy, long: SchedulePolicy) -> tuple[Floats, Floats]:
-    """Both second layers; a switch at 1 pushes the units of `short` to 1, one at -1 those of `long` to -1."""
-    (a, a_bias), (b, b_bias) = short.layers[1], long.layers[1]
+def _second(below: SchedulePolicy, above: SchedulePolicy, push: float) -> tuple[Floats, Floats]:
+    """Both second layers; a switch at 1 pushes the units of `below` to 1, one at -1 those of `above` to -1."""
+    (a, a_bias), (b, b_bias) = below.layers[1], above.layers[1]
     weight = np.block([
-        [a, np.zeros((len(a), b.shape[1])), np.full((len(a), 1), PUSH)],
-        [np.zeros((len(b), a.shape[1])), b, np.full((len(b), 1), PUSH)],
-        [np.zeros((1, a.shape[1] + b.shape[1])), np.full((1, 1), PUSH)],
+        [a, np.zeros((len(a), b.shape[1])), np.full((len(a), 1), push)],
+        [np.zeros((len(b), a.shape[1])), b, np.full((len(b), 1), push)],
+        [np.zeros((1, a.shape[1] + b.shape[1])), np.full((1, 1), push)],
     ])
-    return weight, np.hstack([a_bias + PUSH, b_bias - PUSH, 0.0])
+    return weight, np.hstack([a_bias + push, b_bias - push, 0.0])
 
 
-def _last(short: SchedulePolicy, long: SchedulePolicy) -> tuple[Floats, Floats]:
+def _last(below: SchedulePolicy, above: SchedulePolicy) -> tuple[Floats, Floats]:
     """Both last layers; what the units that are not asked add is taken away by the switch and the bias."""
-    (a, (a_bias,)), (b, (b_bias,)) = short.layers[2], long.layers[2]
-    on_short = float(a_bias) + float(b.sum(dtype=np.float64))  # the units of `long` are at -1
-    on_long = float(b_bias) - float(a.sum(dtype=np.float64))  # those of `short` at 1
-    switch = np.full((1, 1), (on_long - on_short) / 2)
-    return np.hstack([a, b, switch]), np.array([(on_long + on_short) / 2])
+    (a, (a_bias,)), (b, (b_bias,)) = below.layers[2], above.layers[2]
+    when_off = float(a_bias) + float(b.sum(dtype=np.float64))  # the units of `above` are at -1
+    when_on = float(b_bias) - float(a.sum(dtype=np.float64))  # those of `below` at 1
+    unit = np.full((1, 1), (when_on - when_off) / 2)
+    return np.hstack([a, b, unit]), np.array([(when_on + when_off) / 2])
 
 
 def _float32(values: Any) -> Any:

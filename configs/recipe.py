@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +20,7 @@ from lrpilot.configs.settings import (
     RealRuns,
     Section,
     ShorterRuns,
+    SightedRuns,
     ValidationSettings,
 )
 from lrpilot.envs.families import Problems
@@ -91,6 +93,7 @@ class NetRecipe(Recipe):
     unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
     beside: dict[Literal["nmf", "linear"], BesideData] = Field({}, description="families that runs beside are of")
     shorter: ShorterRuns | None = Field(None, description="the agent for short runs, if they have one of their own")
+    sighted: SightedRuns | None = Field(None, description="the agent for runs that show their gradients, likewise")
 
     @property
     def networks_only(self) -> Self:
@@ -100,9 +103,24 @@ class NetRecipe(Recipe):
     @property
     def for_short_runs(self) -> Self | None:
         """The recipe of the agent for short runs, or None."""
-        if self.shorter is None:
-            return None
-        return self.model_validate(merged(self.model_dump(mode="json"), {**self.shorter.but, "shorter": None}))
+        return self._other(self.shorter.but) if self.shorter else None
+
+    @property
+    def for_sighted_runs(self) -> Self | None:
+        """The recipe of the agent for runs that show their gradients, or None."""
+        return self._other(self.sighted.but) if self.sighted else None
+
+    @property
+    def in_use(self) -> Self:
+        """The same, with gradients shown to the policy if one of its agents reads them: how it is scored."""
+        sighted = self.for_sighted_runs
+        shown = sighted and replace(self.decisions, loss_only=sighted.decisions.loss_only)
+        return self.model_copy(update={"decisions": shown}) if shown else self
+
+    def _other(self, but: dict[str, Any]) -> Self:
+        """The recipe of another agent, which is alone."""
+        alone = {**but, "shorter": None, "sighted": None}
+        return self.model_validate(merged(self.model_dump(mode="json"), alone))
 
     @property
     def on_short_runs(self) -> Self | None:
@@ -111,15 +129,24 @@ class NetRecipe(Recipe):
         return short and self.model_copy(update={"horizon": short.horizon})
 
     @model_validator(mode="after")
-    def _short_runs(self) -> Self:
-        try:
-            short = self.for_short_runs
-        except ValidationError as error:
-            raise ValueError(f"shorter.but: {_explain(error, type(self))}") from None
+    def _further_agents(self) -> Self:
+        for name, part in {"shorter": self.shorter, "sighted": self.sighted}.items():
+            try:
+                if part:
+                    self._other(part.but)
+            except ValidationError as error:
+                raise ValueError(f"{name}.but: {_explain(error, type(self))}") from None
+        short = self.for_short_runs
         if short and self.shorter and max(short.decisions.steps) >= self.shorter.below:
             raise ValueError(
                 f"shorter.but.decisions.steps must be below shorter.below, {self.shorter.below}, "
                 f"not {max(short.decisions.steps)}"
+            )
+        sighted = self.for_sighted_runs
+        if sighted and self.sighted and min(sighted.decisions.steps) < self.sighted.at_least:
+            raise ValueError(
+                f"sighted.but.decisions.steps must not be below sighted.at_least, {self.sighted.at_least}, "
+                f"but are {min(sighted.decisions.steps)} and more"
             )
         return self
 

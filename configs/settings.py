@@ -89,6 +89,13 @@ class ShorterRuns(Section):
     but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
 
+class SightedRuns(Section):
+    """A further agent for runs that show their gradients; all are exported as one network (`lrpilot.agents.joined`)."""
+
+    at_least: float = Field(ge=1, le=11, description="steps between two decisions that such a run has")
+    but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
+
+
 class ComparisonSettings(Section):
     """Size of the comparison; tuning, validation and test problems are disjoint."""
 

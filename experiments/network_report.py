@@ -64,7 +64,7 @@ def compare_on_networks(
     acts[UNTRAINED] = act_by(untrained(recipe))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        reads = policies[0].reads_gradients and recipe.decisions.loss_only < 1
+        reads = policies[0].reads_gradients and recipe.in_use.decisions.loss_only < 1
         bar = progress.add_task(f"{networks} test networks", total=2 * len(FAMILIES) + len(acts) + 1 + reads)
         results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar))
         mean = results.learned[f"{LEARNED} 0"].action.mean((0, 2))

@@ -104,7 +104,7 @@ def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role, lo
     """
     alike = replace(recipe.problems, alike=2 * SCORED)
     runs = count * 2 * SCORED * replicas
-    networks = recipe.networks_only.model_copy(update={"problems": alike})
+    networks = recipe.networks_only.in_use.model_copy(update={"problems": alike})
     process = make_process(networks, role, runs, loss_only, replicas)
     process.seed(role_seed(role, count))
     process.reset()

@@ -164,8 +164,8 @@ def _untrained_universal() -> SchedulePolicy:
 def training_passes(policy: SchedulePolicy) -> float:
     """Return the gradient evaluations of a policy's meta-training, of all its agents, from the recipe on its card."""
     recipe = yaml.safe_load(policy.card["trained"]["recipe"])
-    recipes = [recipe, merged(recipe, recipe["shorter"]["but"])] if recipe.get("shorter") else [recipe]
-    return sum(map(_passes, recipes))
+    further = [merged(recipe, part["but"]) for name in ("shorter", "sighted") if (part := recipe.get(name))]
+    return sum(map(_passes, [recipe, *further]))
 
 
 def _passes(recipe: dict[str, Any]) -> float:

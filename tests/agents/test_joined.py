@@ -1,4 +1,4 @@
-"""Two policies in one network: on runs of each length exactly the one that is meant."""
+"""Policies in one network: on each kind of runs exactly the one that is meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lrpilot import load_policy
-from lrpilot.agents.joined import SHORTER_PART, join, train_all
+from lrpilot.agents.joined import SHORTER_PART, SIGHTED_PART, join, long_runs, sighted_runs, train_all
 from lrpilot.agents.run import Run
 from lrpilot.configs import ConfigError, load_recipe
 from lrpilot.configs.recipe import NetRecipe
@@ -20,10 +20,13 @@ from lrpilot.policy import PolicyError, SchedulePolicy
 from lrpilot.signals import SIGNAL_NAMES, Signals
 
 BELOW, DECISIONS = 3.0, 60
+LONG, SIGHTED = long_runs(BELOW, DECISIONS), sighted_runs(BELOW, DECISIONS)
+HORIZONS = [1, 30, 60, 61, 100, 150, 179, 180, 181, 240, 719, 720, 100_000]
 SMALL = ["problems.architectures=[mlp]", "data.train=[wine]", "data.validation=[iris]", "data.test=[diabetes]"]
 SMALL += ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processes=1", "validation.problems=8"]
 SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "decisions.steps=[3]"]
 SHORTER = "shorter={below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
+SIGHTED_BUT = "sighted={at_least: 3, but: {decisions: {loss_only: 0.0}, signals: [progress, gradient, has_gradient]}}"
 
 
 def made(seed: int, signals: list[str], hidden: tuple[int, int]) -> SchedulePolicy:
@@ -47,26 +50,56 @@ def short() -> SchedulePolicy:
     return made(1, ["pace", "slow", "level", "log_multiple", "trend"], (32, 48))
 
 
-def observations(horizon: int, count: int = 500) -> Any:
+@pytest.fixture(scope="module")
+def sighted() -> SchedulePolicy:
+    return made(4, ["slow", "gradient", "turn", "has_gradient", "progress"], (64, 64))
+
+
+def observations(horizon: int, sighted: bool = False, count: int = 500) -> Any:
     """What runs of a length may look like, shape (S, B)."""
     rng = np.random.default_rng(horizon)
     seen = rng.uniform(-4, 4, (len(SIGNAL_NAMES), count))
+    seen[SIGNAL_NAMES.index("has_gradient")] = float(sighted)
     pace = Signals().vector(0.0, horizon / DECISIONS)[SIGNAL_NAMES.index("pace")]
     seen[SIGNAL_NAMES.index("pace")] = pace
     return seen
 
 
-@pytest.mark.parametrize("horizon", [1, 30, 60, 61, 100, 150, 179, 180, 181, 240, 719, 720, 100_000])
+@pytest.mark.parametrize("horizon", HORIZONS)
 def test_acts_as_the_one_or_the_other(short: SchedulePolicy, long: SchedulePolicy, horizon: int) -> None:
     seen = observations(horizon)
     meant, other = (short, long) if horizon < BELOW * DECISIONS else (long, short)
-    joined = join(short, long, BELOW).action(seen)
+    joined = join(short, long, LONG, SHORTER_PART).action(seen)
     np.testing.assert_allclose(joined, meant.action(seen), atol=2e-5)
     assert np.abs(joined - other.action(seen)).mean() > 0.1
 
 
+@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("shown", [False, True])
+def test_of_three_the_sighted_one_acts_on_long_runs_with_gradients(
+    short: SchedulePolicy, long: SchedulePolicy, sighted: SchedulePolicy, horizon: int, shown: bool
+) -> None:
+    blind = join(short, long, LONG, SHORTER_PART)
+    three = join(blind, sighted, SIGHTED, SIGHTED_PART)
+    seen = observations(horizon, shown)
+    is_meant = shown and horizon >= BELOW * DECISIONS
+    meant, other = (sighted, blind) if is_meant else (blind, sighted)
+    np.testing.assert_allclose(three.action(seen), meant.action(seen), atol=5e-5)
+    assert np.abs(three.action(seen) - other.action(seen)).mean() > 0.1
+
+
+def test_a_run_changes_hands_when_gradients_appear(long: SchedulePolicy, sighted: SchedulePolicy) -> None:
+    both = join(long, sighted, SIGHTED, SIGHTED_PART)
+    schedule, alone = (policy.schedule(base_lr=0.1, horizon=300) for policy in (both, long))
+    losses = np.exp(np.cumsum(np.random.default_rng(1).normal(-0.02, 0.1, 300))).tolist()
+    pairs = [(schedule(loss, 4.0 if step >= 100 else np.nan), alone(loss)) for step, loss in enumerate(losses)]
+    ratios = np.log([one / two for one, two in pairs])
+    np.testing.assert_allclose(ratios[:100], 0.0, atol=1e-3)
+    assert np.abs(ratios[110:290]).max() > 0.1
+
+
 def test_is_a_policy_file_like_any_other(short: SchedulePolicy, long: SchedulePolicy, tmp_path: Path) -> None:
-    joined = join(short, long, BELOW)
+    joined = join(short, long, LONG, SHORTER_PART)
     joined.save(tmp_path / "joined.safetensors")
     assert load_policy(tmp_path / "joined.safetensors").fingerprint == joined.fingerprint
     assert joined.fingerprint not in {short.fingerprint, long.fingerprint}
@@ -78,7 +111,8 @@ def test_whole_runs_are_those_of_the_one_that_is_meant(
 ) -> None:
     losses = np.exp(np.cumsum(np.random.default_rng(1).normal(-0.02, 0.1, horizon)))
     one, two = (
-        policy.schedule(base_lr=0.1, horizon=horizon) for policy in (join(short, long, BELOW), (short, long)[which])
+        policy.schedule(base_lr=0.1, horizon=horizon)
+        for policy in (join(short, long, LONG, SHORTER_PART), (short, long)[which])
     )
     lrs = np.array([[one(loss), two(loss)] for loss in losses.tolist()])
     np.testing.assert_allclose(lrs[:, 0], lrs[:, 1], rtol=1e-3)
@@ -88,14 +122,16 @@ def test_those_that_act_differently_are_refused(
     short: SchedulePolicy, long: SchedulePolicy, policy_maker: Callable[..., SchedulePolicy]
 ) -> None:
     with pytest.raises(PolicyError, match="max_change, log_start"):
-        join(SchedulePolicy({**short.card, "max_change": 1.0, "log_start": -1.0}, short.layers), long, BELOW)
+        join(
+            SchedulePolicy({**short.card, "max_change": 1.0, "log_start": -1.0}, short.layers), long, LONG, SHORTER_PART
+        )
     weight, bias = short.layers[1]
-    huge = SchedulePolicy(short.card, (short.layers[0], (20 * weight, bias), short.layers[2]))
-    with pytest.raises(PolicyError, match="add up to more than 38"):
-        join(huge, long, BELOW)
+    huge = SchedulePolicy(short.card, (short.layers[0], (200 * weight, bias), short.layers[2]))
+    with pytest.raises(PolicyError, match="add up to more than 182"):
+        join(huge, long, LONG, SHORTER_PART)
     deeper = SchedulePolicy(short.card, (*short.layers[:2], short.layers[1], short.layers[2]))
     with pytest.raises(PolicyError, match="two hidden layers"):
-        join(deeper, long, BELOW)
+        join(deeper, long, LONG, SHORTER_PART)
 
 
 def test_a_recipe_for_short_runs_differs_in_what_it_names() -> None:
@@ -105,7 +141,18 @@ def test_a_recipe_for_short_runs_differs_in_what_it_names() -> None:
     assert short is not None
     assert (short.horizon, short.decisions.steps, short.shorter) == (10, (1, 2), None)
     named = {"horizon": 30, "decisions": recipe.decisions, "signals": recipe.signals, "shorter": recipe.shorter}
-    assert short.model_copy(update=named) == recipe
+    assert short.model_copy(update=named | {"sighted": recipe.sighted}) == recipe
+
+
+def test_a_policy_is_scored_with_gradients_if_one_of_its_agents_reads_them() -> None:
+    recipe = load_recipe("universal", [*SMALL, SIGHTED_BUT])
+    assert isinstance(recipe, NetRecipe)
+    sighted = recipe.for_sighted_runs
+    assert sighted is not None
+    assert (sighted.shorter, sighted.sighted, sighted.signals[-1]) == (None, None, "has_gradient")
+    assert (recipe.decisions.loss_only, recipe.in_use.decisions.loss_only) == (1.0, 0.0)
+    assert recipe.in_use.model_copy(update={"decisions": recipe.decisions}) == recipe
+    assert sighted.in_use == sighted
 
 
 @pytest.mark.parametrize(
@@ -121,12 +168,25 @@ def test_a_wrong_recipe_for_short_runs_is_told(shorter: str, message: str) -> No
         load_recipe("universal", [*SMALL, f"shorter={shorter}"])
 
 
-def test_both_agents_are_trained_joined_and_not_trained_again(tmp_path: Path) -> None:
+def test_a_wrong_recipe_for_sighted_runs_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"must not be below sighted\.at_least, 4\.0, but are 3"):
+        load_recipe("universal", [*SMALL, "sighted={at_least: 4, but: {}}"])
+    with pytest.raises(ConfigError, match=r"sighted\.but: unknown key 'signal'"):
+        load_recipe("universal", [*SMALL, "sighted={at_least: 3, but: {signal: [level]}}"])
+
+
+def test_all_agents_are_trained_joined_and_not_trained_again(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
-    run = Run.start(load_recipe("universal", [*SMALL, SHORTER]), tmp_path)
+    run = Run.start(load_recipe("universal", [*SMALL, SHORTER, SIGHTED_BUT]), tmp_path)
     joined = train_all(run, quiet)
     assert load_policy(run.policy).fingerprint == joined.fingerprint
-    short, long = load_policy(Run.reopen(run.folder / SHORTER_PART).best), load_policy(run.best)
-    assert joined.fingerprint == join(short, long, BELOW).fingerprint
-    assert joined.card["trained"]["shorter"]["iterations"] == short.card["trained"]["iterations"]
+    parts = (run.folder / SHORTER_PART, run.folder / SIGHTED_PART)
+    short, sighted = (load_policy(Run.reopen(part).best) for part in parts)
+    long, decisions = load_policy(run.best), 10
+    blind = join(short, long, long_runs(3, decisions), SHORTER_PART)
+    again = join(blind, sighted, sighted_runs(3, decisions), SIGHTED_PART)
+    assert joined.fingerprint == again.fingerprint
+    trained = joined.card["trained"]
+    assert trained["shorter"]["iterations"] == short.card["trained"]["iterations"]
+    assert trained["sighted"]["iterations"] == sighted.card["trained"]["iterations"]
     assert train_all(Run.reopen(run.folder), quiet).fingerprint == joined.fingerprint
