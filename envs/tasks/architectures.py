@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lrpilot.envs.tasks import feedforward, sequence_models
+from lrpilot.envs.tasks import batch_normalised, feedforward, sequence_models
 from lrpilot.envs.tasks.layers import Network
 
 Build = Callable[[np.random.Generator, tuple[int, ...], int, int], Network]
@@ -76,5 +76,8 @@ _ALL = (
     Architecture("transformer", "attention", sequence_models.transformer, _NEXT),
     Architecture("memory", "recurrent", sequence_models.memory, _NEXT),
     Architecture("causal_cnn", "cnn", sequence_models.causal_cnn, _NEXT),
+    Architecture("bn_mlp", "mlp", batch_normalised.bn_mlp, _FLAT),
+    Architecture("bn_cnn", "cnn", batch_normalised.bn_cnn, ("image", "signal")),
+    Architecture("bn_byte_cnn", "cnn", batch_normalised.bn_byte_cnn, _TEXT),
 )
 ARCHITECTURES = {architecture.name: architecture for architecture in _ALL}

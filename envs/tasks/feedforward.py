@@ -56,7 +56,7 @@ def gated_mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int =
     return Network(*layers, nn.Linear(width, classes), init_scale=scale(rng, 0.5, 5))
 
 
-def _convolution(shape: Shape, channels: int, width: int, stride: int) -> nn.Module:
+def convolution(shape: Shape, channels: int, width: int, stride: int) -> nn.Module:
     """Over one axis for a signal, over two for a picture; `shape` is that of the network's input."""
     if len(shape) == 2:
         return nn.Conv1d(channels, width, 5, stride, padding=2)
@@ -64,13 +64,13 @@ def _convolution(shape: Shape, channels: int, width: int, stride: int) -> nn.Mod
     return nn.Conv2d(channels, width, size, stride, padding=size // 2)
 
 
-def _first_stride(shape: Shape) -> int:
+def first_stride(shape: Shape) -> int:
     """Larger inputs are made small at once, so that no network is much slower than another."""
     positions = prod(shape[1:])
     return 1 if positions <= 64 else 2 if positions <= 256 else 4
 
 
-def _headed(layers: list[nn.Module], shape: Shape, classes: int, init_scale: float) -> Network:
+def headed(layers: list[nn.Module], shape: Shape, classes: int, init_scale: float) -> Network:
     """Flatten what the layers give, whatever its size, and end with logits."""
     with torch.no_grad():
         size = nn.Sequential(*layers)(torch.zeros(1, *shape)).numel()
@@ -82,27 +82,27 @@ def cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) ->
     width, act = widen * pick(rng, 4, 8, 16), activation(rng, "relu", "tanh", "gelu", "leaky")
     norm, pooled = rng.random() < 0.4, rng.random() < 0.5
     layers: list[nn.Module] = []
-    channels, strides = shape[0], [_first_stride(shape), 2, 2][: pick(rng, 2, 3)]
+    channels, strides = shape[0], [first_stride(shape), 2, 2][: pick(rng, 2, 3)]
     for index, stride in enumerate(strides):
         pool = pooled and index > 0
-        layers.append(_convolution(shape, channels, width, 1 if pool else stride))
+        layers.append(convolution(shape, channels, width, 1 if pool else stride))
         layers += ([nn.GroupNorm(2, width)] if norm else []) + [act]
         if pool:
             layers.append(nn.AvgPool1d(2) if len(shape) == 2 else nn.AvgPool2d(2))
         channels = width
-    return _headed(layers, shape, classes, scale(rng, 0.5, 5))
+    return headed(layers, shape, classes, scale(rng, 0.5, 5))
 
 
 def resnet(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
     """Return a small residual network: a first convolution, 1 or 2 normalised blocks of two, mean, logits."""
     width, act = widen * pick(rng, 4, 8), activation(rng, "relu", "gelu")
     halve = nn.AvgPool1d(2) if len(shape) == 2 else nn.AvgPool2d(2)
-    layers = [_convolution(shape, shape[0], width, _first_stride(shape)), halve]
+    layers = [convolution(shape, shape[0], width, first_stride(shape)), halve]
     for _ in range(pick(rng, 1, 2)):
-        first, second = (_convolution(shape, width, width, 1) for _ in range(2))
+        first, second = (convolution(shape, width, width, 1) for _ in range(2))
         layers.append(Residual(nn.GroupNorm(2, width), act, first, act, second))
     layers += [nn.GroupNorm(2, width), act]
-    return _headed(layers, shape, classes, scale(rng, 0.5, 3))
+    return headed(layers, shape, classes, scale(rng, 0.5, 3))
 
 
 def _tokens(shape: Shape, width: int) -> tuple[list[nn.Module], int]:

@@ -72,6 +72,32 @@ class Mean(nn.Module):
         return x.mean(-2)
 
 
+class BatchNorm(nn.Module):
+    """Batch normalisation (arXiv 1502.03167) by the statistics of the batch at hand, also where nothing is learned.
+
+    Args:
+        width: Number of channels, each with a factor and a shift.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.factor, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def reset_parameters(self) -> None:
+        """Begin with factors 1 and shifts 0; nothing is random."""
+        with torch.no_grad():
+            self.factor.fill_(1.0)
+            self.shift.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, width, …) to the same shape, with mean 0 and variance 1 in each channel before factor and shift."""
+        others = (0, *range(2, x.ndim))
+        centred = x - x.mean(others, keepdim=True)
+        normal = centred * (centred.square().mean(others, keepdim=True) + 1e-5).rsqrt()
+        of_channel = (-1, *[1] * (x.ndim - 2))
+        return normal * self.factor.reshape(of_channel) + self.shift.reshape(of_channel)
+
+
 class Positions(nn.Module):
     """A learned vector for each position, added.
 
@@ -189,6 +215,7 @@ _WITH_WEIGHTS = (
     nn.Embedding,
     nn.LayerNorm,
     nn.GroupNorm,
+    BatchNorm,
     Positions,
     DecayingMemory,
 )

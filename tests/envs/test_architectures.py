@@ -11,7 +11,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from lrpilot.envs.dataset import KINDS, Dataset, split
 from lrpilot.envs.datasets import list_datasets, load_dataset
 from lrpilot.envs.tasks.architectures import ARCHITECTURES
-from lrpilot.envs.tasks.layers import Attention, DecayingMemory, Network, Recurrence
+from lrpilot.envs.tasks.layers import Attention, BatchNorm, DecayingMemory, Network, Recurrence
 
 EXAMPLES = {
     "vector": "wine",
@@ -204,6 +204,18 @@ def test_plain_recurrence_is_that_of_torch() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("shape", [(7, 3), (7, 3, 5), (7, 3, 5, 4)])
+def test_batch_normalisation_is_that_of_torch(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    theirs = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)[len(shape) == 4](3)
+    ours, x = BatchNorm(3), 2 * torch.randn(shape) + 1
+    with torch.no_grad():
+        for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            weight.copy_(torch.randn(3))
+            other.copy_(weight)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_that_of_torch(causal: bool) -> None:
     torch.manual_seed(0)
