@@ -7,6 +7,7 @@ from the LR that people begin with, and from LRs 16 times off, against schedules
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -152,38 +153,60 @@ def _log_ratio(loss: float, start: float) -> float:
     return float(np.log(max(ratio, SOLVED))) if ratio < np.exp(WORST) else WORST
 
 
-def compete(case: Case, policies: Sequence[str]) -> Outcome:
+def compete(case: Case, policies: Sequence[str], earlier: Sequence[Outcome] = ()) -> Outcome:
     """Tune the baselines for a case, and run all schedules from untuned base LRs.
 
     Args:
         case: The network, its data and the steps.
         policies: Names or paths.
+        earlier: Outcomes whose baselines are taken over; if the case is among them, policies alone are run.
     """
     torch.set_num_threads(1)
+    for known in (outcome for outcome in earlier if outcome.case == case):
+        baselines = {name: known.from_multiples[name] for name in TUNED}
+        return Outcome(case, known.tuned, _untuned(case, policies) | baselines, known.base_lr)
     tuned, base_lr = {}, {}
     for family in TUNED:
         tries = [np.mean([train(case, family, lr, seed)[0] for seed in TUNING_SEEDS]) for lr in GRID]
         base_lr[family] = GRID[int(np.argmin(tries))]
         tuned[family] = [train(case, family, base_lr[family], seed)[1] for seed in SEEDS]
-    untuned = {
+    return Outcome(case, tuned, _untuned(case, (*policies, *TUNED)), base_lr)
+
+
+def _untuned(case: Case, schedules: Sequence[str]) -> dict[str, list[list[float]]]:
+    return {
         schedule: [[train(case, schedule, multiple, seed)[1] for seed in SEEDS] for multiple in MULTIPLES]
-        for schedule in (*policies, *TUNED)
+        for schedule in schedules
     }
-    return Outcome(case, tuned, untuned, base_lr)
 
 
-def play(jobs: Sequence[Case], policies: Sequence[str]) -> Iterator[Outcome]:
+def read(path: Path) -> list[Outcome]:
+    """Return the outcomes that `main` wrote.
+
+    Args:
+        path: Its file.
+    """
+    entries = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
+    return [Outcome(**entry | {"case": Case(*entry["case"])}) for entry in entries]
+
+
+def _commit_of(path: Path | None) -> str | None:
+    return str(json.loads(path.read_text(encoding="utf-8"))["commit"]) if path else None
+
+
+def play(jobs: Sequence[Case], policies: Sequence[str], earlier: Sequence[Outcome] = ()) -> Iterator[Outcome]:
     """Run cases on several processes.
 
     Args:
         jobs: The cases.
         policies: Names or paths.
+        earlier: Outcomes whose baselines are taken over.
 
     Yields:
         Their outcomes, in order.
     """
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        yield from pool.map(partial(compete, policies=policies), jobs)
+        yield from pool.map(partial(compete, policies=policies, earlier=earlier), jobs)
 
 
 def excess(outcomes: Sequence[Outcome], schedule: str, multiple: float) -> Floats:
@@ -234,12 +257,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--role", choices=("validation", "test"), default="test", help="which data; test: to report")
     parser.add_argument("--policy", action="append", help="name or path; by default universal")
     parser.add_argument("--horizon", type=int, action="append", help=f"steps of a run; by default {HORIZONS}")
+    parser.add_argument("--reuse", type=Path, metavar="FILE", help="take over the baselines of this earlier output")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE", help="where all numbers go")
     given = parser.parse_args(arguments)
     policies, horizons = given.policy or ["universal"], given.horizon or HORIZONS
     jobs, console = cases(given.role, horizons), Console(width=120)
-    outcomes = list(track(play(jobs, policies), "training", len(jobs), console=console))
-    write_json(given.output, {"commit": commit(), "role": given.role, "outcomes": [asdict(o) for o in outcomes]})
+    earlier = read(given.reuse) if given.reuse else []
+    outcomes = list(track(play(jobs, policies, earlier), "training", len(jobs), console=console))
+    origin = {"commit": commit(), "role": given.role, "baselines_from": _commit_of(given.reuse)}
+    write_json(given.output, origin | {"outcomes": [asdict(o) for o in outcomes]})
     for horizon in horizons:
         console.print(new_table([outcome for outcome in outcomes if outcome.case.horizon == horizon], policies))
     console.print(f"written to {given.output}")

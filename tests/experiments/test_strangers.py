@@ -13,7 +13,7 @@ from lrpilot.agents.evaluate import WORST
 from lrpilot.configs import load_recipe
 from lrpilot.envs.datasets import load_dataset
 from lrpilot.experiments import strangers
-from lrpilot.experiments.strangers import MULTIPLES, SEEDS, Case, Outcome, cases, compete, excess, main, train
+from lrpilot.experiments.strangers import MULTIPLES, SEEDS, Case, Outcome, cases, compete, excess, main, read, train
 
 SMALL = Case("MLP with batch normalisation", "iris", 60)
 EVERY = pytest.mark.parametrize("case", cases("test", [3]), ids=lambda case: f"{case.network} on {case.data}")
@@ -67,8 +67,22 @@ def test_baselines_are_tuned_on_other_seeds_and_samples(monkeypatch: pytest.Monk
     assert excess([outcome], "universal", 16.0) == pytest.approx([12.0])
 
 
+def test_baselines_of_an_earlier_result_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, jobs = tmp_path / "earlier.json", [Case("softmax regression", "iris", 60)]
+    monkeypatch.setattr(strangers, "cases", lambda role, horizons: jobs)
+    main(["--policy", "universal", "--horizon", "60", "--output", str(file)])
+    monkeypatch.setattr(strangers, "GRID", ())  # nothing can be tuned now
+    main(["--policy", "nlp", "--horizon", "60", "--reuse", str(file), "--output", str(tmp_path / "later.json")])
+    (first,), (later,) = (read(path) for path in (file, tmp_path / "later.json"))
+    assert (first.case, first.tuned, first.base_lr) == (later.case, later.tuned, later.base_lr)
+    assert list(later.from_multiples) == ["nlp", *strangers.TUNED]
+    assert all(first.from_multiples[name] == later.from_multiples[name] for name in strangers.TUNED)
+    assert json.loads((tmp_path / "later.json").read_text())["baselines_from"] == json.loads(file.read_text())["commit"]
+
+
 def test_command_writes_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(jobs: list[Case], policies: list[str]) -> list[Outcome]:
+    def told(jobs: list[Case], policies: list[str], earlier: list[Outcome]) -> list[Outcome]:
+        assert earlier == []
         schedules = (*policies, *strangers.TUNED)
         return [
             Outcome(
