@@ -77,15 +77,15 @@ def train_all(run: Run, console: Console) -> SchedulePolicy:
     Returns:
         The policy, also in `run.policy`: the best on validation problems; of several agents, all joined.
     """
-    policy = train(run, console)
+    policy = alone = train(run, console)
     recipe, decisions = run.recipe, run.recipe.decisions.decisions
     if isinstance(recipe, NetRecipe) and recipe.shorter and recipe.for_short_runs:
         console.print("and the agent for short runs")
         short = train(run.part(SHORTER_PART, recipe.for_short_runs), console)
         policy = join(short, policy, long_runs(recipe.shorter.below, decisions), SHORTER_PART)
     if isinstance(recipe, NetRecipe) and recipe.sighted and recipe.for_sighted_runs:
-        console.print("and the agent for runs that show their gradients")
-        sighted = train(run.part(SIGHTED_PART, recipe.for_sighted_runs), console)
+        console.print("and the agent for runs that show their gradients, which begins as the first one ended")
+        sighted = train(run.part(SIGHTED_PART, recipe.for_sighted_runs), console, alone)
         switch = sighted_runs(recipe.sighted.at_least, decisions)
         policy = join(policy, sighted, switch, SIGHTED_PART)
     policy.save(run.policy)
