@@ -26,7 +26,8 @@ SMALL = ["problems.architectures=[mlp]", "data.train=[wine]", "data.validation=[
 SMALL += ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processes=1", "validation.problems=8"]
 SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "decisions.steps=[3]"]
 SHORTER = "shorter={below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
-SIGHTED_BUT = "sighted={at_least: 3, but: {decisions: {loss_only: 0.0}, signals: [progress, gradient, has_gradient]}}"
+SIGHTED_BUT = "sighted={at_least: 3, but: {decisions: {loss_only: 0.0}, signals: [%s, gradient, has_gradient]}}"
+SIGHTED_BUT %= ", ".join(load_recipe("universal").signals)
 
 
 def made(seed: int, signals: list[str], hidden: tuple[int, int]) -> SchedulePolicy:
