@@ -16,7 +16,6 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from lrpilot.policy import PolicyError, SchedulePolicy
 from lrpilot.signals import SIGNAL_NAMES
 
 SHARP = 1.5  # slope of the unit that tells when the first share of the horizon is over
@@ -98,28 +97,6 @@ class AsymmetricPolicy(ActorCriticPolicy):
         first, progress = hidden[0], self.signals.index("progress")
         first.weight[0, 0], first.weight[0, progress], first.bias[0] = 0.0, SHARP / until, -SHARP
         last.weight[0, 0], last.bias[0] = -action / 2, action / 2
-
-    @torch.no_grad()
-    def begin_like(self, policy: SchedulePolicy) -> None:
-        """Let the untrained actor act as a policy does: further signals have no say yet.
-
-        Args:
-            policy: Its signals are among those of this one, and its layers are as wide.
-
-        Raises:
-            PolicyError: They are not.
-        """
-        linear = [layer for layer in self._actor() if isinstance(layer, nn.Linear)]
-        unknown = sorted({*policy.card["signals"]} - {*self.signals})
-        if unknown or [len(bias) for _, bias in policy.layers] != [layer.out_features for layer in linear]:
-            missing = f"it reads {', '.join(unknown)} as well" if unknown else "its layers are of other widths"
-            raise PolicyError(f"an agent can't begin like policy {policy.card['name']!r}: {missing}")
-        own = [self.signals.index(name) for name in policy.card["signals"]]
-        for index, (layer, (weight, bias)) in enumerate(zip(linear, policy.layers, strict=True)):
-            columns = own if index == 0 else list(range(layer.in_features))
-            layer.weight.zero_()
-            layer.weight[:, columns] = torch.from_numpy(weight.copy())
-            layer.bias.copy_(torch.from_numpy(bias.copy()))
 
     @torch.no_grad()
     def average(self, iteration: int) -> None:

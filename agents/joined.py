@@ -9,6 +9,7 @@ then add. So a joined policy is a file like any other, and whatever reads polici
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import train
-from lrpilot.configs.recipe import NetRecipe
+from lrpilot.configs.recipe import NetRecipe, Recipe
 from lrpilot.policy import PolicyError, SchedulePolicy
 from lrpilot.signals import LONGEST_TOLD, Floats
 
@@ -25,7 +26,7 @@ PACE_UNIT = 3.0  # nats; what the signal `pace` is in units of
 PUSH = 24.0  # added twice to the input of a unit that must saturate; more where weights are large
 LARGEST_PUSH = 96.0  # beyond it the sums of a unit lose digits that count
 SATURATED = 10.0  # tanh of more is 1 to the last bit
-SHARPNESS = 2e4  # of the switch: it is at -1 or 1, to the last bit, for any two lengths of runs
+SHARPNESS = 1e5  # of the switch: it is at -1 or 1, to the last bit, for any two lengths of runs
 SHARED = ("action", "decisions", "anchor", "log_low", "log_high", "max_change", "log_start", "reflex", "power")
 
 
@@ -52,14 +53,14 @@ def long_runs(steps: float, decisions: int) -> Switch:
 
 
 def sighted_runs(steps: float, decisions: int) -> Switch:
-    """Tell runs that are long, in the sense of `long_runs`, and show their gradients from all others.
+    """Tell runs that show their gradients and have fewer steps between two decisions from all others.
 
     Args:
         steps: Between two decisions, on average.
         decisions: Of a run.
     """
     worth = 2 * math.log(LONGEST_TOLD) / PACE_UNIT  # a gradient counts for more than any length
-    return Switch({"has_gradient": worth, "pace": 1.0}, worth + _pace(steps, decisions))
+    return Switch({"has_gradient": worth, "pace": -1.0}, worth - _pace(steps, decisions))
 
 
 def _pace(steps: float, decisions: int) -> float:
@@ -75,32 +76,78 @@ def train_all(run: Run, console: Console) -> SchedulePolicy:
         console: Where progress is shown.
 
     Returns:
-        The policy, also in `run.policy`: the best on validation problems; of several agents, all joined.
+        The policy, also in `run.policy`: the best on validation problems; of several agents, all in one.
     """
-    policy = alone = train(run, console)
-    recipe, decisions = run.recipe, run.recipe.decisions.decisions
-    if isinstance(recipe, NetRecipe) and recipe.shorter and recipe.for_short_runs:
+    agents = {"": train(run, console)}
+    recipe = run.recipe
+    if isinstance(recipe, NetRecipe) and recipe.for_sighted_runs:
+        console.print("and the agent for runs that show their gradients")
+        agents[SIGHTED_PART] = train(run.part(SIGHTED_PART, recipe.for_sighted_runs), console)
+    if isinstance(recipe, NetRecipe) and recipe.for_short_runs:
         console.print("and the agent for short runs")
-        short = train(run.part(SHORTER_PART, recipe.for_short_runs), console)
-        policy = join(short, policy, long_runs(recipe.shorter.below, decisions), SHORTER_PART)
-    if isinstance(recipe, NetRecipe) and recipe.sighted and recipe.for_sighted_runs:
-        console.print("and the agent for runs that show their gradients, which begins as the first one ended")
-        sighted = train(run.part(SIGHTED_PART, recipe.for_sighted_runs), console, alone)
-        switch = sighted_runs(recipe.sighted.at_least, decisions)
-        policy = join(policy, sighted, switch, SIGHTED_PART)
+        agents[SHORTER_PART] = train(run.part(SHORTER_PART, recipe.for_short_runs), console)
+    policy = together(recipe, agents)
     policy.save(run.policy)
     return policy
 
 
-def join(below: SchedulePolicy, above: SchedulePolicy, switch: Switch, further: str) -> SchedulePolicy:
+def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolicy:
+    """Return the one policy of all agents of a recipe.
+
+    Args:
+        recipe: Says which of them acts when.
+        agents: The first, under "", and further ones by the name of their part. On runs that show their gradients the
+            mean of what the first and the sighted one do is done.
+
+    Returns:
+        The policy, with the card of the first; under `trained` it says how long the others were trained.
+    """
+    policy = first = agents[""]
+    decisions = recipe.decisions.decisions
+    if isinstance(recipe, NetRecipe) and recipe.sighted:
+        switch = sighted_runs(recipe.sighted.below, decisions)
+        policy = join(policy, mean(first, agents[SIGHTED_PART]), switch)
+    if isinstance(recipe, NetRecipe) and recipe.shorter:
+        policy = join(agents[SHORTER_PART], policy, long_runs(recipe.shorter.below, decisions))
+    origins = {
+        name: {key: agent.card["trained"][key] for key in ("iterations", "decisions", "commit")}
+        for name, agent in agents.items()
+        if name
+    }
+    card = {**first.card, "signals": policy.card["signals"], "trained": {**first.card["trained"], **origins}}
+    return SchedulePolicy(card, policy.layers)
+
+
+def mean(one: SchedulePolicy, other: SchedulePolicy) -> SchedulePolicy:
+    """Return the policy whose action is the mean of those of two others, before they are clipped to [-1, 1].
+
+    Args:
+        one: Its card is kept, but for the signals.
+        other: Must act in the same way, and have two hidden layers, too.
+
+    Raises:
+        PolicyError: They can't be put together.
+    """
+    _check(one, other)
+    signals = list(dict.fromkeys([*one.card["signals"], *other.card["signals"]]))
+    (a, a_bias), (b, b_bias) = one.layers[1], other.layers[1]
+    second = np.block([[a, np.zeros((len(a), b.shape[1]))], [np.zeros((len(b), a.shape[1])), b]])
+    (a, last_a), (b, last_b) = one.layers[2], other.layers[2]
+    layers = (
+        (np.vstack(_on(signals, one, other)), np.hstack([one.layers[0][1], other.layers[0][1]])),
+        (second, np.hstack([a_bias, b_bias])),
+        (np.hstack([a, b]) / 2, (last_a + last_b) / 2),
+    )
+    return SchedulePolicy({**one.card, "signals": signals}, _single(layers))
+
+
+def join(below: SchedulePolicy, above: SchedulePolicy, switch: Switch) -> SchedulePolicy:
     """Return the policy that acts as `above` where the switch is on, and else as `below`.
 
     Args:
         below: For runs that keep the switch off.
-        above: For the others.
+        above: For the others; its card is kept, but for the signals.
         switch: What tells them apart.
-        further: Which one is added: "shorter", the first, or "sighted", the second. The card is that of the other one,
-            and says under `trained` and this name how long the one that is added was trained.
 
     Returns:
         One policy; its actions are those of the one or the other, to rounding (1e-5).
@@ -109,23 +156,30 @@ def join(below: SchedulePolicy, above: SchedulePolicy, switch: Switch, further: 
         PolicyError: They act in different ways, their networks have not two hidden layers each, or weights so large
             that units can't be kept out.
     """
-    different = [key for key in SHARED if below.card.get(key) != above.card.get(key)]
-    if different:
-        raise PolicyError(f"policies that act in different ways can't be joined: {', '.join(different)}")
-    if {len(below.layers), len(above.layers)} != {3}:
-        raise PolicyError("only policies with two hidden layers can be joined")
+    _check(below, above)
     push = max(PUSH, (max(_reach(below), _reach(above)) + SATURATED) / 2)
     if push > LARGEST_PUSH:
         allowed = 2 * LARGEST_PUSH - SATURATED
         raise PolicyError(f"weights of second layers that add up to more than {allowed:g} can't be joined")
-    added, kept = (below, above) if further == SHORTER_PART else (above, below)
-    signals = list(dict.fromkeys([*kept.card["signals"], *added.card["signals"], *switch.weights]))
+    signals = list(dict.fromkeys([*above.card["signals"], *below.card["signals"], *switch.weights]))
     layers = (_first(below, above, signals, switch), _second(below, above, push), _last(below, above))
-    card = {**kept.card, "signals": signals}
-    if "trained" in kept.card and "trained" in added.card:
-        origin = {key: added.card["trained"][key] for key in ("iterations", "decisions", "commit")}
-        card["trained"] = {**kept.card["trained"], further: origin}
-    return SchedulePolicy(card, tuple((_float32(weight), _float32(bias)) for weight, bias in layers))
+    return SchedulePolicy({**above.card, "signals": signals}, _single(layers))
+
+
+def _check(one: SchedulePolicy, other: SchedulePolicy) -> None:
+    different = [key for key in SHARED if one.card.get(key) != other.card.get(key)]
+    if different:
+        raise PolicyError(f"policies that act in different ways can't be joined: {', '.join(different)}")
+    if {len(one.layers), len(other.layers)} != {3}:
+        raise PolicyError("only policies with two hidden layers can be joined")
+
+
+def _on(signals: list[str], *policies: SchedulePolicy) -> list[Floats]:
+    """First layers of policies, each with a column for every signal."""
+    weights = [np.zeros((len(policy.layers[0][1]), len(signals))) for policy in policies]
+    for weight, policy in zip(weights, policies, strict=True):
+        weight[:, [signals.index(name) for name in policy.card["signals"]]] = policy.layers[0][0]
+    return weights
 
 
 def _reach(policy: SchedulePolicy) -> float:
@@ -136,15 +190,11 @@ def _reach(policy: SchedulePolicy) -> float:
 
 def _first(below: SchedulePolicy, above: SchedulePolicy, signals: list[str], switch: Switch) -> tuple[Floats, Floats]:
     """Both first layers, each on its own signals, and the switch."""
-    columns = [[signals.index(name) for name in policy.card["signals"]] for policy in (below, above)]
-    weights = [np.zeros((len(policy.layers[0][1]), len(signals))) for policy in (below, above)]
-    for weight, policy, own in zip(weights, (below, above), columns, strict=True):
-        weight[:, own] = policy.layers[0][0]
     unit = np.zeros((1, len(signals)))
     for name, worth in switch.weights.items():
         unit[0, signals.index(name)] = SHARPNESS * worth
     bias = -SHARPNESS * switch.threshold
-    return np.vstack([*weights, unit]), np.hstack([below.layers[0][1], above.layers[0][1], bias])
+    return np.vstack([*_on(signals, below, above), unit]), np.hstack([below.layers[0][1], above.layers[0][1], bias])
 
 
 def _second(below: SchedulePolicy, above: SchedulePolicy, push: float) -> tuple[Floats, Floats]:
@@ -167,5 +217,6 @@ def _last(below: SchedulePolicy, above: SchedulePolicy) -> tuple[Floats, Floats]
     return np.hstack([a, b, unit]), np.array([(when_on + when_off) / 2])
 
 
-def _float32(values: Any) -> Any:
-    return np.ascontiguousarray(values, dtype=np.float32)
+def _single(layers: Sequence[tuple[Any, Any]]) -> Any:
+    """Layers in single precision."""
+    return tuple(tuple(np.ascontiguousarray(part, dtype=np.float32) for part in layer) for layer in layers)

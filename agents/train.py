@@ -42,13 +42,12 @@ from lrpilot.policy import SchedulePolicy, load_policy
 LAST_LR_SHARE = 0.1  # Adam's LR ends at this share of its start
 
 
-def train(run: Run, console: Console, start: SchedulePolicy | None = None) -> SchedulePolicy:
+def train(run: Run, console: Console) -> SchedulePolicy:
     """Train, or go on training where the run's checkpoint stands; the result is the same bit for bit.
 
     Args:
         run: The folder and the recipe.
         console: Where progress is shown.
-        start: What the untrained agent acts like, if given.
 
     Returns:
         The best policy on the validation problems, also in `run.best`.
@@ -58,8 +57,7 @@ def train(run: Run, console: Console, start: SchedulePolicy | None = None) -> Sc
     ppo = recipe.ppo
     process = make_process(recipe, "train", ppo.parallel, replicas=ppo.replicas)
     env = BatchedVecEnv(process, True, ppo.replicas, ppo.tail, ppo.worst, recipe.signals)
-    begun = run.checkpoint.is_file()
-    model = PPO.load(run.checkpoint, env=env, device="cpu") if begun else new_model(recipe, env, start)
+    model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)
     if model.num_timesteps < total:
@@ -69,13 +67,12 @@ def train(run: Run, console: Console, start: SchedulePolicy | None = None) -> Sc
     return load_policy(run.best)
 
 
-def new_model(recipe: Recipe, env: BatchedVecEnv, start: SchedulePolicy | None = None) -> PPO:
+def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
     """Return the untrained agent of a recipe: also the control that training is measured against.
 
     Args:
         recipe: Settings of PPO, and the seed.
         env: The environment.
-        start: What it acts like, if given; else as the recipe's `ppo.first_action` says.
 
     Returns:
         A PPO model.
@@ -105,10 +102,7 @@ def new_model(recipe: Recipe, env: BatchedVecEnv, start: SchedulePolicy | None =
         device="cpu",
     )
     assert isinstance(model.policy, AsymmetricPolicy)
-    if start is None:
-        model.policy.begin_with(ppo.first_action, ppo.first_until)
-    else:
-        model.policy.begin_like(start)
+    model.policy.begin_with(ppo.first_action, ppo.first_until)
     model.policy.average(0)
     torch.set_num_threads(threads)
     return model

@@ -142,12 +142,6 @@ class NetRecipe(Recipe):
                 f"shorter.but.decisions.steps must be below shorter.below, {self.shorter.below}, "
                 f"not {max(short.decisions.steps)}"
             )
-        sighted = self.for_sighted_runs
-        if sighted and self.sighted and min(sighted.decisions.steps) < self.sighted.at_least:
-            raise ValueError(
-                f"sighted.but.decisions.steps must not be below sighted.at_least, {self.sighted.at_least}, "
-                f"but are {min(sighted.decisions.steps)} and more"
-            )
         return self
 
     @model_validator(mode="after")

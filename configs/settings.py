@@ -90,9 +90,9 @@ class ShorterRuns(Section):
 
 
 class SightedRuns(Section):
-    """A further agent for runs that show their gradients; all are exported as one network (`lrpilot.agents.joined`)."""
+    """A further agent for runs that show their gradients: there the mean of what it and the first one do is done."""
 
-    at_least: float = Field(ge=1, le=11, description="steps between two decisions that such a run has")
+    below: float = Field(gt=1, le=11, description="steps between two decisions from which on the first acts alone")
     but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
 

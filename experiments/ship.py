@@ -31,8 +31,8 @@ SUMMARY = {
     "factor of 16; reads losses, and gradients and weights where it can",
     "nlp": "networks on text; LR as a multiple of your base LR, which may be wrong by a factor of 16; "
     "reads losses, and gradients and weights where it can",
-    "universal": "any network, from the losses alone; LR as a multiple of your base LR, which may be wrong by a "
-    "factor of 16",
+    "universal": "any network, losses are enough; LR as a multiple of your base LR, which may be wrong by a factor of "
+    "16; reads gradients and weights as well where it can, on runs of 180 to 539 steps",
 }
 _TUNED = "runs whose LR you can tune: a tuned schedule is better still; "
 _NETWORKS = (

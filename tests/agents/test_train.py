@@ -101,25 +101,6 @@ def test_untrained_agents_climb_to_the_base_lr_and_stay_there(name: str) -> None
     assert np.interp(-3.0, reached, shares) < 0.05
 
 
-def test_an_untrained_agent_may_begin_like_a_policy_that_sees_less() -> None:
-    few, more = (
-        load_recipe("nmf", [*SMALL, "ppo.net=[8, 8]", f"signals=[{signals}]"])
-        for signals in ("slow, progress", "gradient, progress, level, slow")
-    )
-    policy = export(model_of(few), "nmf", "fraction_of_bound", few.decisions)
-    process = make_process(more, "train", 4)
-    model = new_model(more, BatchedVecEnv(process, with_hidden=True, signals=more.signals), policy)
-    again = export(model, "nmf", "fraction_of_bound", more.decisions)
-    seen = np.random.default_rng(0).uniform(-4, 4, (len(SIGNAL_NAMES), 200))
-    np.testing.assert_allclose(again.action(seen), policy.action(seen), atol=1e-6)
-    assert np.ptp(again.action(seen)) > 0
-    for other, what in ((few, "reads gradient, level as well"), (more, "layers are of other widths")):
-        wide = load_recipe("nmf", [*SMALL, "ppo.net=[9, 8]", f"signals=[{', '.join(other.signals)}]"])
-        env = BatchedVecEnv(make_process(wide, "train", 4), with_hidden=True, signals=wide.signals)
-        with pytest.raises(PolicyError, match=what):
-            new_model(wide, env, again)
-
-
 def test_what_is_exported_is_the_running_average_of_the_actor() -> None:
     model = model_of(load_recipe("nmf", [*SMALL, "ppo.averaging=0.75"]))
     policy = model.policy
