@@ -91,7 +91,7 @@ def start(recipe: Recipe, probe: Probe) -> Process:
     """Return the runs of a probe at their start, on the data sets of validation."""
     if isinstance(recipe, NetRecipe):
         problems = replace(recipe.problems, **probe.problems)
-        recipe = recipe.networks_only.model_copy(update={"problems": problems})
+        recipe = recipe.networks_only.in_use.model_copy(update={"problems": problems})
     process = make_process(recipe, "validation", RUNS)
     process.seed(role_seed("validation", RUNS))
     process.reset()

@@ -1,7 +1,7 @@
 """Networks as people write them, in plain torch: with batch normalisation, dropout and recurrent layers from torch.nn.
 
-No policy was trained on any of them; the tasks of `envs` are functional, and none of their architectures has batch
-statistics, dropout or an LSTM.
+No policy was trained on any of them. The tasks of `envs` are functional; none of their architectures has dropout or an
+LSTM, and those with batch normalisation, which the sighted agent of `universal` practises on, use the batch at hand.
 """
 
 from __future__ import annotations
