@@ -21,9 +21,10 @@ SMALL += ["validation.problems=8", "validation.horizons=[]", "horizon=20", "deci
 SMALL += ["decisions.steps=[2]", "comparison.tuning_problems=4", "comparison.test_problems=4"]
 SMALL += ["comparison.base_lrs=2", "comparison.processes=1"]
 SMALL += ["shorter={below: 1.5, but: {horizon: 10, decisions: {steps: [1]}}}"]
+SMALL += ["sighted={below: 9, but: {decisions: {loss_only: 0.0}}}"]
 
 
-def test_two_agents_are_trained_compared_and_shipped_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_agents_are_trained_compared_and_shipped_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = Console(quiet=True)
     run = Run.start(load_recipe("universal", SMALL), tmp_path)
     train_agent(run, quiet)

@@ -38,7 +38,9 @@ def test_blindfolded_recipes_differ_in_what_is_seen_alone() -> None:
     assert isinstance(recipe, NetRecipe)
     blind = blindfolded(recipe)
     assert blind.signals == BLIND
-    assert blind.model_copy(update={"signals": recipe.signals, "shorter": recipe.shorter}) == recipe
+    assert (blind.shorter, blind.sighted) == (None, None)
+    kept = {key: getattr(recipe, key) for key in ("signals", "shorter", "sighted")}
+    assert blind.model_copy(update=kept) == recipe
 
 
 def test_a_blind_agent_is_trained_once_and_sees_no_loss(tmp_path: Path, quiet: Console) -> None:

@@ -199,7 +199,9 @@ def test_replay_marks_the_steps_at_which_the_policy_was_asked(
 def test_notes_say_what_a_replay_lacks() -> None:
     assert "base_lr stands for it" in " ".join(replay(load_policy("nmf"), [1.0], 0.1)["notes"])
     assert "gradients" in " ".join(replay(load_policy("nmf"), [1.0], 0.1)["notes"])
-    assert len(replay(load_policy("universal"), [1.0], 0.1)["notes"]) == 1
+    assert "gradients" in " ".join(replay(load_policy("universal"), [1.0], 0.1)["notes"])
+    blind = make_policy(0, signals=["progress", "level"], action="multiple_of_base")
+    assert len(replay(blind, [1.0], 0.1)["notes"]) == 1
 
 
 @pytest.mark.parametrize(
