@@ -209,13 +209,13 @@ def test_batch_normalisation_is_that_of_torch(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     theirs = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)[len(shape) == 4](3)
     ours, x = BatchNorm(3), 2 * torch.randn(shape) + 1
-    with torch.no_grad():
-        for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            weight.copy_(torch.randn(3))
-            other.copy_(weight)
+    for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        weight.copy_(torch.randn(3))
+        other.copy_(weight)
     torch.testing.assert_close(ours(x), theirs(x))
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_that_of_torch(causal: bool) -> None:
     torch.manual_seed(0)
