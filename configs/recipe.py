@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,11 +17,10 @@ from lrpilot.configs.settings import (
     BesideData,
     ComparisonSettings,
     Data,
+    FurtherAgent,
     PPOSettings,
     RealRuns,
     Section,
-    ShorterRuns,
-    SightedRuns,
     ValidationSettings,
 )
 from lrpilot.envs.families import Problems
@@ -92,8 +92,7 @@ class NetRecipe(Recipe):
     problems: NetProblems
     unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
     beside: dict[Literal["nmf", "linear"], BesideData] = Field({}, description="families that runs beside are of")
-    shorter: ShorterRuns | None = Field(None, description="the agent for short runs, if they have one of their own")
-    sighted: SightedRuns | None = Field(None, description="the agent for runs that show their gradients, likewise")
+    further: dict[str, FurtherAgent] = Field({}, description="agents for some kinds of runs, by name")
 
     @property
     def networks_only(self) -> Self:
@@ -101,47 +100,46 @@ class NetRecipe(Recipe):
         return self.model_copy(update={"beside": {}})
 
     @property
-    def for_short_runs(self) -> Self | None:
-        """The recipe of the agent for short runs, or None."""
-        return self._other(self.shorter.but) if self.shorter else None
+    def further_recipes(self) -> dict[str, Self]:
+        """The recipes of the further agents, each of which is alone."""
+        return {name: self._alone(agent.but) for name, agent in self.further.items()}
 
-    @property
-    def for_sighted_runs(self) -> Self | None:
-        """The recipe of the agent for runs that show their gradients, or None."""
-        return self._other(self.sighted.but) if self.sighted else None
+    def sees(self, name: str) -> bool:
+        """Whether a further agent sees gradients in all of its runs."""
+        return self.further_recipes[name].decisions.loss_only == 0
 
     @property
     def in_use(self) -> Self:
         """The same, with gradients shown to the policy if one of its agents reads them: how it is scored."""
-        sighted = self.for_sighted_runs
-        shown = sighted and replace(self.decisions, loss_only=sighted.decisions.loss_only)
-        return self.model_copy(update={"decisions": shown}) if shown else self
-
-    def _other(self, but: dict[str, Any]) -> Self:
-        """The recipe of another agent, which is alone."""
-        alone = {**but, "shorter": None, "sighted": None}
-        return self.model_validate(merged(self.model_dump(mode="json"), alone))
+        shown = any(map(self.sees, self.further))
+        return self.model_copy(update={"decisions": replace(self.decisions, loss_only=0.0)}) if shown else self
 
     @property
     def on_short_runs(self) -> Self | None:
-        """The recipe of a comparison on short runs, of the same networks, or None."""
-        short = self.for_short_runs
-        return short and self.model_copy(update={"horizon": short.horizon})
+        """The recipe of the comparison on short runs, of the same networks, or None."""
+        horizon = self.comparison.short_horizon
+        return self.model_copy(update={"horizon": horizon}) if horizon else None
+
+    def _alone(self, but: dict[str, Any]) -> Self:
+        return self.model_validate(merged(self.model_dump(mode="json", exclude={"further"}), but))
 
     @model_validator(mode="after")
     def _further_agents(self) -> Self:
-        for name, part in {"shorter": self.shorter, "sighted": self.sighted}.items():
+        for name, agent in self.further.items():
+            least, below = agent.steps
             try:
-                if part:
-                    self._other(part.but)
+                practised = self._alone(agent.but).decisions.steps
             except ValidationError as error:
-                raise ValueError(f"{name}.but: {_explain(error, type(self))}") from None
-        short = self.for_short_runs
-        if short and self.shorter and max(short.decisions.steps) >= self.shorter.below:
-            raise ValueError(
-                f"shorter.but.decisions.steps must be below shorter.below, {self.shorter.below}, "
-                f"not {max(short.decisions.steps)}"
-            )
+                raise ValueError(f"further.{name}.but: {_explain(error, type(self))}") from None
+            if not any(least <= steps < below for steps in practised):
+                raise ValueError(
+                    f"further.{name}.but.decisions.steps must have some from {least:g} to below {below:g}, which the "
+                    f"agent is for, not {list(practised)}"
+                )
+        for one, other in combinations(self.further, 2):
+            (a, b), (c, d) = self.further[one].steps, self.further[other].steps
+            if self.sees(one) == self.sees(other) and max(a, c) < min(b, d):
+                raise ValueError(f"further.{one} and further.{other} are for the same runs: change least or below")
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -82,18 +83,21 @@ class ValidationSettings(Section):
     horizons: tuple[int, ...] = Field((), description="SGD steps of their runs, all counted alike; else `horizon`")
 
 
-class ShorterRuns(Section):
-    """A second agent for short runs; both are exported as one network (`lrpilot.agents.joined`)."""
+class FurtherAgent(Section):
+    """An agent for some kinds of runs, beside the first; all are exported as one network (`lrpilot.agents.joined`).
 
-    below: float = Field(gt=1, description="steps between two decisions from which on a run is not short")
+    One that trains on runs that all show their gradients is for those; it does not act alone, but the mean of what it
+    and the one that sees losses alone do is done.
+    """
+
+    least: float = Field(0.0, ge=0, le=11, description="steps between two decisions that its runs have at least")
+    below: float | None = Field(None, gt=1, le=11, description="steps that they have fewer than, if it is limited")
     but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
-
-class SightedRuns(Section):
-    """A further agent for runs that show their gradients: there the mean of what it and the first one do is done."""
-
-    below: float = Field(gt=1, le=11, description="steps between two decisions from which on the first acts alone")
-    but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
+    @property
+    def steps(self) -> tuple[float, float]:
+        """Steps between two decisions of its runs: from the first to below the second."""
+        return self.least, math.inf if self.below is None else self.below
 
 
 class ComparisonSettings(Section):
@@ -102,6 +106,7 @@ class ComparisonSettings(Section):
     tuning_problems: int = Field(ge=1, description="problems on which each baseline is tuned")
     test_problems: int = Field(ge=2, description="unseen problems on which all are compared")
     base_lrs: int = Field(ge=2, description="base LRs tried for each baseline and shape")
+    short_horizon: int | None = Field(None, ge=1, description="SGD steps of a second comparison, on short runs")
     processes: int = Field(ge=1, description="worker processes")
 
 

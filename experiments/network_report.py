@@ -35,6 +35,7 @@ AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above
 LEARNED, HIDDEN = "learned", "the same, gradients and weights hidden"
 UNTRAINED, REPLAY = "control: untrained policy", "control: replay of the mean schedule"
 REFERENCE = "linear-to-zero"
+SHORT_RUNS = "shorter"  # folder of the comparison on short runs, inside that of the other
 COLOURS = {
     LEARNED: "#c1121f",
     "linear-to-zero": "#1f77b4",

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lrpilot.agents.export import check_manner
-from lrpilot.agents.joined import SHORTER_PART, train_all
+from lrpilot.agents.joined import train_all
 from lrpilot.agents.run import Run
 from lrpilot.agents.tensorboard_log import record_hparams
 from lrpilot.configs import Recipe
@@ -18,7 +18,7 @@ from lrpilot.envs.families import FAMILIES
 from lrpilot.experiments import figures, table
 from lrpilot.experiments.compare import Comparison, compare, write
 from lrpilot.experiments.evidence import EVIDENCE
-from lrpilot.experiments.network_report import compare_on_networks, headline
+from lrpilot.experiments.network_report import SHORT_RUNS, compare_on_networks, headline
 from lrpilot.policy import load_policy
 
 
@@ -38,7 +38,7 @@ def train_agent(run: Run, console: Console) -> None:
         scores = headline(compare_on_networks(run.recipe, [policy], run.folder, console))
         if run.recipe.on_short_runs:
             console.print(f"the same networks on runs of {run.recipe.on_short_runs.horizon} steps")
-            compare_on_networks(run.recipe.on_short_runs, [policy], run.folder / SHORTER_PART, console)
+            compare_on_networks(run.recipe.on_short_runs, [policy], run.folder / SHORT_RUNS, console)
     else:
         result = compare(run.recipe, [policy], console)
         write(result, run.folder)

@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-from lrpilot.agents.joined import SHORTER_PART
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import commit
 from lrpilot.configs.recipe import NetRecipe
@@ -19,7 +18,7 @@ from lrpilot.experiments import table
 from lrpilot.experiments.compare import LEARNED, Comparison, compare, write
 from lrpilot.experiments.evidence import EVIDENCE
 from lrpilot.experiments.figures import draw_all
-from lrpilot.experiments.network_report import compare_on_networks, for_card
+from lrpilot.experiments.network_report import SHORT_RUNS, compare_on_networks, for_card
 from lrpilot.policy import SHIPPED, SUFFIX, SchedulePolicy, load_policy
 
 SUMMARY = {
@@ -89,7 +88,7 @@ def _evidence(run: Run, policies: Sequence[SchedulePolicy], folder: Path, consol
     if isinstance(run.recipe, NetRecipe):
         results = _on_networks(run.recipe, run.folder, policies, folder, console)
         if run.recipe.on_short_runs:
-            parts = (run.folder / SHORTER_PART, policies, folder / SHORTER_PART, console)
+            parts = (run.folder / SHORT_RUNS, policies, folder / SHORT_RUNS, console)
             results |= {"on_short_runs": _on_networks(run.recipe.on_short_runs, *parts)}
         return results
     result = compare(run.recipe, policies, console)

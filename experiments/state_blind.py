@@ -60,7 +60,7 @@ def kept(env: str) -> Path:
 
 def blindfolded(recipe: Recipe) -> Recipe:
     """Return a recipe whose agent sees the time and its own LR, and is the same otherwise; one agent for all runs."""
-    alone = {"shorter": None, "sighted": None} if isinstance(recipe, NetRecipe) else {}
+    alone: dict[str, Any] = {"further": {}} if isinstance(recipe, NetRecipe) else {}
     return recipe.model_copy(update={"signals": BLIND, **alone})
 
 

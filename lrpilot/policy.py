@@ -159,7 +159,8 @@ class SchedulePolicy:
         """
         tensors: dict[str, Float32] = {}
         for index, (weight, bias) in enumerate(self.layers):
-            tensors |= {f"{index}.weight": weight, f"{index}.bias": bias}
+            parts = {f"{index}.weight": weight, f"{index}.bias": bias}
+            tensors |= {name: np.ascontiguousarray(part) for name, part in parts.items()}  # others are written wrong
         card = json.dumps({"format": FORMAT, **self.card}, allow_nan=False)
         temporary = Path(f"{os.fspath(path)}.tmp")
         temporary.write_bytes(save(tensors, metadata={CARD_KEY: card}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,21 @@ import pytest
 from rich.console import Console
 
 from lrpilot import load_policy
-from lrpilot.agents.joined import (
-    SHORTER_PART,
-    SIGHTED_PART,
-    join,
-    long_runs,
-    mean,
-    sighted_runs,
-    together,
-    train_all,
-)
+from lrpilot.agents.joined import FIRST, Kind, join, mean, together, train_all
 from lrpilot.agents.run import Run
 from lrpilot.configs import ConfigError, load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.policy import PolicyError, SchedulePolicy
 from lrpilot.signals import SIGNAL_NAMES, Signals
 
-BELOW, DECISIONS = 3.0, 60
-LONG, SIGHTED = long_runs(BELOW, DECISIONS), sighted_runs(9, DECISIONS)
+DECISIONS, INF = 60, math.inf
 HORIZONS = [1, 30, 60, 61, 100, 150, 179, 180, 181, 240, 539, 540, 541, 719, 720, 100_000]
 SMALL = ["problems.architectures=[mlp]", "data.train=[wine]", "data.validation=[iris]", "data.test=[diabetes]"]
 SMALL += ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processes=1", "validation.problems=8"]
 SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "decisions.steps=[3]"]
-SHORTER = "shorter={below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
-SIGHTED_BUT = "sighted={below: 5, but: {decisions: {loss_only: 0.0}, signals: [progress, gradient, has_gradient]}}"
+SHORTER = "shorter: {below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
+SIGHTED = "sighted: {least: 3, below: 5, but: {decisions: {loss_only: 0}, signals: [progress, gradient, has_gradient]}}"
+FURTHER = f"further={{{SHORTER}, {SIGHTED}}}"
 
 
 def made(seed: int, signals: list[str], hidden: tuple[int, int]) -> SchedulePolicy:
@@ -74,27 +65,33 @@ def observations(horizon: int, sighted: bool = False, count: int = 500) -> Any:
     return seen
 
 
-@pytest.mark.parametrize("horizon", HORIZONS)
-def test_acts_as_the_one_or_the_other(short: SchedulePolicy, long: SchedulePolicy, horizon: int) -> None:
-    seen = observations(horizon)
-    meant, other = (short, long) if horizon < BELOW * DECISIONS else (long, short)
-    joined = join(short, long, LONG).action(seen)
-    np.testing.assert_allclose(joined, meant.action(seen), atol=2e-5)
-    assert np.abs(joined - other.action(seen)).mean() > 0.1
+@pytest.fixture(scope="module")
+def joined(short: SchedulePolicy, long: SchedulePolicy, sighted: SchedulePolicy) -> SchedulePolicy:
+    kinds = {Kind(0, 3, False): short, Kind(3, INF, False): long, Kind(0, 3, True): short}
+    kinds |= {Kind(3, 9, True): mean(long, sighted), Kind(9, INF, True): sighted}
+    return join([(policy, kind) for kind, policy in kinds.items()], DECISIONS)
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
 @pytest.mark.parametrize("shown", [False, True])
-def test_of_three_each_acts_on_its_own_runs(
-    short: SchedulePolicy, long: SchedulePolicy, sighted: SchedulePolicy, horizon: int, shown: bool
+def test_each_acts_on_its_own_kind_of_runs(
+    short: SchedulePolicy,
+    long: SchedulePolicy,
+    sighted: SchedulePolicy,
+    joined: SchedulePolicy,
+    horizon: int,
+    shown: bool,
 ) -> None:
     both = mean(long, sighted)
-    joined = join(short, join(long, both, SIGHTED), LONG)
     seen = observations(horizon, shown)
-    meant = short if horizon < 3 * DECISIONS else both if shown and horizon < 9 * DECISIONS else long
-    for policy in (short, long, both):
+    meant = long
+    if horizon < 3 * DECISIONS:
+        meant = short
+    elif shown:
+        meant = both if horizon < 9 * DECISIONS else sighted
+    for policy in (short, long, both, sighted):
         apart = np.abs(joined.action(seen) - policy.action(seen))
-        assert apart.max() < 1e-4 if policy is meant else apart.mean() > 0.1
+        assert apart.max() < 2e-5 if policy is meant else apart.mean() > 0.1
 
 
 def test_the_mean_is_that_of_actions_that_are_not_clipped() -> None:
@@ -113,9 +110,8 @@ def test_the_mean_is_that_of_actions_that_are_not_clipped() -> None:
     assert expected < 1
 
 
-def test_a_run_changes_hands_when_gradients_appear(long: SchedulePolicy, sighted: SchedulePolicy) -> None:
-    both = join(long, sighted, SIGHTED)
-    schedule, alone = (policy.schedule(base_lr=0.1, horizon=300) for policy in (both, long))
+def test_a_run_changes_hands_when_gradients_appear(joined: SchedulePolicy, long: SchedulePolicy) -> None:
+    schedule, alone = (policy.schedule(base_lr=0.1, horizon=300) for policy in (joined, long))
     losses = np.exp(np.cumsum(np.random.default_rng(1).normal(-0.02, 0.1, 300))).tolist()
     pairs = [(schedule(loss, 4.0 if step >= 100 else np.nan), alone(loss)) for step, loss in enumerate(losses)]
     ratios = np.log([one / two for one, two in pairs])
@@ -123,90 +119,101 @@ def test_a_run_changes_hands_when_gradients_appear(long: SchedulePolicy, sighted
     assert np.abs(ratios[110:290]).max() > 0.1
 
 
-def test_is_a_policy_file_like_any_other(short: SchedulePolicy, long: SchedulePolicy, tmp_path: Path) -> None:
-    joined = join(short, long, LONG)
+def test_is_a_policy_file_like_any_other(joined: SchedulePolicy, long: SchedulePolicy, tmp_path: Path) -> None:
     joined.save(tmp_path / "joined.safetensors")
     assert load_policy(tmp_path / "joined.safetensors").fingerprint == joined.fingerprint
-    assert joined.fingerprint not in {short.fingerprint, long.fingerprint}
+    assert joined.fingerprint != long.fingerprint
 
 
 @pytest.mark.parametrize(("horizon", "which"), [(100, 0), (300, 1)])
 def test_whole_runs_are_those_of_the_one_that_is_meant(
-    short: SchedulePolicy, long: SchedulePolicy, horizon: int, which: int
+    short: SchedulePolicy, long: SchedulePolicy, joined: SchedulePolicy, horizon: int, which: int
 ) -> None:
     losses = np.exp(np.cumsum(np.random.default_rng(1).normal(-0.02, 0.1, horizon)))
-    one, two = (
-        policy.schedule(base_lr=0.1, horizon=horizon) for policy in (join(short, long, LONG), (short, long)[which])
-    )
+    one, two = (policy.schedule(base_lr=0.1, horizon=horizon) for policy in (joined, (short, long)[which]))
     lrs = np.array([[one(loss), two(loss)] for loss in losses.tolist()])
     np.testing.assert_allclose(lrs[:, 0], lrs[:, 1], rtol=1e-3)
 
 
-def test_those_that_act_differently_are_refused(
-    short: SchedulePolicy, long: SchedulePolicy, policy_maker: Callable[..., SchedulePolicy]
-) -> None:
+def test_those_that_act_differently_are_refused(short: SchedulePolicy, long: SchedulePolicy) -> None:
+    short_runs, longer_ones = Kind(0, 3, False), Kind(3, INF, False)
+    other = SchedulePolicy({**short.card, "max_change": 1.0, "log_start": -1.0}, short.layers)
     with pytest.raises(PolicyError, match="max_change, log_start"):
-        join(SchedulePolicy({**short.card, "max_change": 1.0, "log_start": -1.0}, short.layers), long, LONG)
+        join([(other, short_runs), (long, longer_ones)], DECISIONS)
     weight, bias = short.layers[1]
     huge = SchedulePolicy(short.card, (short.layers[0], (200 * weight, bias), short.layers[2]))
-    with pytest.raises(PolicyError, match="add up to more than 182"):
-        join(huge, long, LONG)
+    with pytest.raises(PolicyError, match="add up to more than 180"):
+        join([(huge, short_runs), (long, longer_ones)], DECISIONS)
     deeper = SchedulePolicy(short.card, (*short.layers[:2], short.layers[1], short.layers[2]))
     with pytest.raises(PolicyError, match="two hidden layers"):
-        join(deeper, long, LONG)
+        join([(deeper, short_runs), (long, longer_ones)], DECISIONS)
 
 
-def test_a_recipe_for_short_runs_differs_in_what_it_names() -> None:
-    recipe = load_recipe("universal", [*SMALL, SHORTER])
+def universal(*overrides: str) -> NetRecipe:
+    recipe = load_recipe("universal", [*SMALL, *overrides])
     assert isinstance(recipe, NetRecipe)
-    short = recipe.for_short_runs
-    assert short is not None
-    assert (short.horizon, short.decisions.steps, short.shorter) == (10, (1, 2), None)
-    named = {"horizon": 30, "decisions": recipe.decisions, "signals": recipe.signals, "shorter": recipe.shorter}
-    assert short.model_copy(update=named | {"sighted": recipe.sighted}) == recipe
+    return recipe
 
 
-def test_a_policy_is_scored_with_gradients_if_one_of_its_agents_reads_them() -> None:
-    recipe = load_recipe("universal", [*SMALL, SIGHTED_BUT])
-    assert isinstance(recipe, NetRecipe)
-    sighted = recipe.for_sighted_runs
-    assert sighted is not None
-    assert (sighted.shorter, sighted.sighted, sighted.signals[-1]) == (None, None, "has_gradient")
+def test_the_recipe_of_a_further_agent_differs_in_what_it_names() -> None:
+    recipe = universal(FURTHER)
+    short = recipe.further_recipes["shorter"]
+    assert (short.horizon, short.decisions.steps, short.further) == (10, (1, 2), {})
+    named = {"horizon": 30, "decisions": recipe.decisions, "signals": recipe.signals, "further": recipe.further}
+    assert short.model_copy(update=named) == recipe
+
+
+def test_a_policy_is_scored_with_gradients_if_one_of_its_agents_sees_them() -> None:
+    recipe = universal(FURTHER)
+    assert (recipe.sees("shorter"), recipe.sees("sighted")) == (False, True)
     assert (recipe.decisions.loss_only, recipe.in_use.decisions.loss_only) == (1.0, 0.0)
     assert recipe.in_use.model_copy(update={"decisions": recipe.decisions}) == recipe
-    assert sighted.in_use == sighted
+    blind = universal(f"further={{{SHORTER}}}")
+    assert blind.in_use == blind
 
 
 @pytest.mark.parametrize(
-    ("shorter", "message"),
+    ("further", "message"),
     [
-        ("{below: 3, but: {decision: {steps: [1]}}}", "shorter.but: unknown key 'decision'; did you mean"),
-        ("{below: 3, but: {decisions: {steps: [1, 3]}}}", "must be below shorter.below, 3.0, not 3"),
-        ("{below: 0.5, but: {}}", "shorter.below is 0.5"),
+        ("a: {below: 3, but: {decision: {steps: [1]}}}", r"further\.a\.but: unknown key 'decision'; did you mean"),
+        (
+            "a: {below: 3, but: {decisions: {steps: [4]}}}",
+            r"further\.a\.but\.decisions\.steps .* from 0 to below 3.* not \[4\]",
+        ),
+        ("a: {below: 0.5, but: {}}", r"further\.a\.below is 0\.5"),
+        ("a: {below: 12, but: {}}", r"further\.a\.below is 12"),
+        ("a: {below: 4, but: {}}, b: {least: 3, but: {}}", r"further\.a and further\.b are for the same runs"),
     ],
 )
-def test_a_wrong_recipe_for_short_runs_is_told(shorter: str, message: str) -> None:
+def test_wrong_further_agents_are_told(further: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_recipe("universal", [*SMALL, f"shorter={shorter}"])
-
-
-def test_a_wrong_recipe_for_sighted_runs_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"sighted\.below is 12"):
-        load_recipe("universal", [*SMALL, "sighted={below: 12, but: {}}"])
-    with pytest.raises(ConfigError, match=r"sighted\.but: unknown key 'signal'"):
-        load_recipe("universal", [*SMALL, "sighted={below: 5, but: {signal: [level]}}"])
+        universal(f"further={{{further}}}")
 
 
 def test_all_agents_are_trained_joined_and_not_trained_again(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
-    run = Run.start(load_recipe("universal", [*SMALL, SHORTER, SIGHTED_BUT]), tmp_path)
+    run = Run.start(universal(FURTHER), tmp_path)
     joined = train_all(run, quiet)
     assert load_policy(run.policy).fingerprint == joined.fingerprint
-    parts = (run.folder / SHORTER_PART, run.folder / SIGHTED_PART)
-    short, sighted = (load_policy(Run.reopen(part).best) for part in parts)
-    parts = {"": load_policy(run.best), SHORTER_PART: short, SIGHTED_PART: sighted}
-    assert joined.fingerprint == together(run.recipe, parts).fingerprint
-    trained = joined.card["trained"]
-    assert trained["shorter"]["iterations"] == short.card["trained"]["iterations"]
-    assert trained["sighted"]["iterations"] == sighted.card["trained"]["iterations"]
+    agents = {FIRST: load_policy(run.best)}
+    agents |= {name: load_policy(Run.reopen(run.folder / name).best) for name in ("shorter", "sighted")}
+    assert joined.fingerprint == together(run.recipe, agents).fingerprint
+    for name in ("shorter", "sighted"):
+        assert joined.card["trained"][name]["iterations"] == agents[name].card["trained"]["iterations"]
     assert train_all(Run.reopen(run.folder), quiet).fingerprint == joined.fingerprint
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("shown", [False, True])
+def test_which_agent_of_a_recipe_acts_when(
+    short: SchedulePolicy, long: SchedulePolicy, sighted: SchedulePolicy, horizon: int, shown: bool
+) -> None:
+    recipe = universal(FURTHER, "decisions.decisions=60", "horizon=180", "further.shorter.but.horizon=60")
+    agents = {FIRST: long, "shorter": short, "sighted": sighted}
+    trained = {"iterations": 1, "decisions": 2, "commit": "none"}
+    agents = {name: SchedulePolicy({**agent.card, "trained": trained}, agent.layers) for name, agent in agents.items()}
+    meant = agents["shorter" if horizon < 3 * 60 else FIRST]
+    if shown and 3 * 60 <= horizon < 5 * 60:
+        meant = mean(agents[FIRST], agents["sighted"])
+    seen = observations(horizon, shown)
+    np.testing.assert_allclose(together(recipe, agents).action(seen), meant.action(seen), atol=2e-5)

@@ -96,7 +96,7 @@ def test_policies_see_the_gradients_that_they_were_trained_with(
         return np.zeros(observation.shape[1])
 
     decisions = replace(recipe.decisions, loss_only=share_hidden)
-    trained = recipe.model_copy(update={"decisions": decisions, "sighted": None})
+    trained = recipe.model_copy(update={"decisions": decisions, "further": {}})
     run_from_wrong(watching, trained, np.ones(1), loss_only=hide)
     assert (np.array(seen[1:]) == (share_hidden < 1 and not hide)).all()
     assert len(seen) == recipe.decisions.decisions

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lrpilot.agents.joined import SHORTER_PART
 from lrpilot.agents.run import Run
 from lrpilot.configs import load_recipe
 from lrpilot.experiments import ship as shipping
+from lrpilot.experiments.network_report import SHORT_RUNS
 from lrpilot.experiments.pipeline import train_agent
 from lrpilot.policy import load_policy
 
@@ -20,15 +20,16 @@ SMALL += ["data.test=[diabetes]", "ppo.iterations=1", "ppo.parallel=12", "ppo.re
 SMALL += ["validation.problems=8", "validation.horizons=[]", "horizon=20", "decisions.decisions=10"]
 SMALL += ["decisions.steps=[2]", "comparison.tuning_problems=4", "comparison.test_problems=4"]
 SMALL += ["comparison.base_lrs=2", "comparison.processes=1"]
-SMALL += ["shorter={below: 1.5, but: {horizon: 10, decisions: {steps: [1]}}}"]
-SMALL += ["sighted={below: 9, but: {decisions: {loss_only: 0.0}}}"]
+SHORTER = "shorter: {below: 1.5, but: {horizon: 10, decisions: {steps: [1]}}}"
+SIGHTED = "sighted: {below: 9, but: {decisions: {loss_only: 0.0}}}"
+SMALL += ["comparison.short_horizon=10", f"further={{{SHORTER}, {SIGHTED}}}"]
 
 
 def test_three_agents_are_trained_compared_and_shipped_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = Console(quiet=True)
     run = Run.start(load_recipe("universal", SMALL), tmp_path)
     train_agent(run, quiet)
-    for folder, horizon in ((run.folder, 20), (run.folder / SHORTER_PART, 10)):
+    for folder, horizon in ((run.folder, 20), (run.folder / SHORT_RUNS, 10)):
         assert json.loads((folder / "compare.json").read_text())["config"]["horizon"] == horizon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipping, "SHIPPED", tmp_path)
@@ -36,5 +37,5 @@ def test_three_agents_are_trained_compared_and_shipped_as_one(tmp_path: Path, mo
     assert shipped.fingerprint == load_policy(run.policy).fingerprint
     results = shipped.card["results"]
     assert (results["steps"], results["on_short_runs"]["steps"]) == (20, 10)
-    for part in (Path(), Path(SHORTER_PART)):
+    for part in (Path(), Path(SHORT_RUNS)):
         assert (tmp_path / "docs" / "results" / "universal" / part / "figures" / "lr_error.png").is_file()

@@ -38,8 +38,8 @@ def test_blindfolded_recipes_differ_in_what_is_seen_alone() -> None:
     assert isinstance(recipe, NetRecipe)
     blind = blindfolded(recipe)
     assert blind.signals == BLIND
-    assert (blind.shorter, blind.sighted) == (None, None)
-    kept = {key: getattr(recipe, key) for key in ("signals", "shorter", "sighted")}
+    assert blind.further == {}
+    kept = {key: getattr(recipe, key) for key in ("signals", "further")}
     assert blind.model_copy(update=kept) == recipe
 
 

@@ -34,6 +34,12 @@ def test_round_trip_keeps_card_weights_and_fingerprint(policy: SchedulePolicy, t
     assert [path.name for path in tmp_path.iterdir()] == ["p.safetensors"]
 
 
+def test_weights_in_another_order_of_memory_are_written_as_they_are(policy: SchedulePolicy, tmp_path: Path) -> None:
+    layers = tuple((np.asfortranarray(weight), bias) for weight, bias in policy.layers)
+    SchedulePolicy(policy.card, layers).save(tmp_path / "p.safetensors")
+    assert load_policy(tmp_path / "p.safetensors").fingerprint == policy.fingerprint
+
+
 def test_fingerprint_tells_policies_apart(policy_maker: Maker) -> None:
     prints = {policy_maker(seed, log_low=low).fingerprint for seed in (0, 1) for low in (-5.0, -4.0)}
     assert len(prints) == 4
