@@ -164,7 +164,7 @@ def _untrained_universal() -> SchedulePolicy:
 def training_passes(policy: SchedulePolicy) -> float:
     """Return the gradient evaluations of a policy's meta-training, of all its agents, from the recipe on its card."""
     recipe = yaml.safe_load(policy.card["trained"]["recipe"])
-    further = [merged(recipe, part["but"]) for name in ("shorter", "sighted") if (part := recipe.get(name))]
+    further = [merged(recipe, agent["but"]) for agent in recipe.get("further", {}).values()]
     return sum(map(_passes, [recipe, *further]))
 
 
