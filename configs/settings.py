@@ -106,6 +106,7 @@ class ComparisonSettings(Section):
     tuning_problems: int = Field(ge=1, description="problems on which each baseline is tuned")
     test_problems: int = Field(ge=2, description="unseen problems on which all are compared")
     base_lrs: int = Field(ge=2, description="base LRs tried for each baseline and shape")
+    baselines: tuple[str, ...] = Field((), description="on networks: families of schedules to tune; none named: all")
     short_horizon: int | None = Field(None, ge=1, description="SGD steps of a second comparison, on short runs")
     processes: int = Field(ge=1, description="worker processes")
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from lrpilot.agents.evaluate import act_by
 from lrpilot.agents.run import write_json
 from lrpilot.agents.train import commit
+from lrpilot.configs import ConfigError
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.compare import replay, untrained
 from lrpilot.experiments.networks import (
@@ -34,7 +35,7 @@ from lrpilot.signals import Floats
 AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above it; more than 2 % below it
 LEARNED, HIDDEN = "learned", "the same, gradients and weights hidden"
 UNTRAINED, REPLAY = "control: untrained policy", "control: replay of the mean schedule"
-REFERENCE = "linear-to-zero"
+REFERENCE, PACEMAKER = "linear-to-zero", "cosine"  # what losses are compared with; whose final loss is to be reached
 SHORT_RUNS = "shorter"  # folder of the comparison on short runs, inside that of the other
 COLOURS = {
     LEARNED: "#c1121f",
@@ -59,15 +60,19 @@ def compare_on_networks(
 
     Returns:
         All runs.
+
+    Raises:
+        ConfigError: `comparison.baselines` has an unknown name, or lacks one that the report needs.
     """
+    families = _families(recipe)
     networks = recipe.comparison.test_problems // SCORED
     acts = {f"{LEARNED} {index}": act_by(policy) for index, policy in enumerate(policies)}
     acts[UNTRAINED] = act_by(untrained(recipe))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         reads = policies[0].reads_gradients and recipe.in_use.decisions.loss_only < 1
-        bar = progress.add_task(f"{networks} test networks", total=2 * len(FAMILIES) + len(acts) + 1 + reads)
-        results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar))
+        bar = progress.add_task(f"{networks} test networks", total=2 * len(families) + len(acts) + 1 + reads)
+        results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar), families)
         mean = results.learned[f"{LEARNED} 0"].action.mean((0, 2))
         results.learned[REPLAY] = run_from_wrong(replay(mean), recipe, results.right)
         progress.advance(bar)
@@ -80,6 +85,16 @@ def compare_on_networks(
     for name, figure in {"lr_error": _lr_error(results), "schedules": _schedules(results)}.items():
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     return results
+
+
+def _families(recipe: NetRecipe) -> Sequence[str]:
+    named = recipe.comparison.baselines or FAMILIES
+    if not {REFERENCE, PACEMAKER} <= {*named} <= {*FAMILIES}:
+        raise ConfigError(
+            f"comparison.baselines must be names of {', '.join(FAMILIES)}, {REFERENCE} and {PACEMAKER} among them, "
+            f"not {', '.join(named)}"
+        )
+    return named
 
 
 def headline(results: NetworkResults) -> dict[str, float]:
@@ -177,7 +192,7 @@ def steps_to_cosine(results: NetworkResults) -> float:
 
     Runs that never do count as infinite.
     """
-    target = results.tuned["cosine"].curve[0, -1]
+    target = results.tuned[PACEMAKER].curve[0, -1]
     curves = np.concatenate([runs.curve[ERRORS.index(1.0)] for runs in _policies(results)], 1)
     reached = curves <= np.tile(target, curves.shape[1] // len(target))
     first = np.where(reached.any(0), results.shares[reached.argmax(0)], np.inf)

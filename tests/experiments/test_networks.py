@@ -12,12 +12,11 @@ import pytest
 from rich.console import Console
 
 from lrpilot.agents.evaluate import Act
-from lrpilot.configs import load_recipe
+from lrpilot.configs import ConfigError, load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.network_report import HIDDEN, compare_on_networks, for_card, headline
 from lrpilot.experiments.networks import (
     ERRORS,
-    FAMILIES,
     SCORED,
     base_lrs,
     compare_networks,
@@ -114,11 +113,13 @@ def test_the_report_writes_every_number_and_both_figures(
     path = tmp_path / "policy.safetensors"
     policy_maker(action="multiple_of_base", decisions=recipe.decisions.decisions).save(path)
     console = Console(width=160, record=True)
-    recipe = recipe.model_copy(update={"decisions": replace(recipe.decisions, loss_only=0.3)})
+    some = recipe.comparison.model_copy(update={"baselines": ("cosine", "constant", "linear-to-zero")})
+    shown = {"decisions": replace(recipe.decisions, loss_only=0.3), "comparison": some}
+    recipe = recipe.model_copy(update=shown)
     results = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
     scores = headline(results)
     written = json.loads((tmp_path / "compare.json").read_text())
-    assert set(written["tuned"]) == set(FAMILIES)
+    assert set(written["tuned"]) == set(some.baselines)
     assert np.shape(written["from_wrong_base_lrs"]["learned 0"]["final"]) == (len(ERRORS), 2 * SCORED)
     assert scores["log_loss"] == pytest.approx(np.mean(written["from_wrong_base_lrs"]["learned 0"]["final"]), abs=1e-4)
     card = for_card(written)
@@ -138,3 +139,12 @@ def test_the_report_writes_every_number_and_both_figures(
     assert card["gradients_hidden"]["failed"] == np.sum(hidden["failed"])
     assert card["gradients_hidden"]["excess_over_tuned_linear-to-zero"] == pytest.approx(excess.mean(), abs=1e-4)
     assert HIDDEN in text
+
+
+@pytest.mark.parametrize("baselines", [("cosine",), ("linear-to-zero", "cosine", "cosinus")])
+def test_baselines_that_make_no_report_are_refused(
+    recipe: NetRecipe, tmp_path: Path, baselines: tuple[str, ...]
+) -> None:
+    some = recipe.comparison.model_copy(update={"baselines": baselines})
+    with pytest.raises(ConfigError, match=r"comparison\.baselines must be names of linear-to-zero, .*, not .*cos"):
+        compare_on_networks(recipe.model_copy(update={"comparison": some}), [], tmp_path, Console(quiet=True))
