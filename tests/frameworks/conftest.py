@@ -11,19 +11,26 @@ from typing import Any, SupportsFloat
 import pytest
 from torch import Tensor
 
-from lrpilot import LearnedLR, load_policy
+from lrpilot import LearnedLR, load_policy, readings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Spied(LearnedLR):
-    """The real scheduler; remembers the losses of each step, and the LR after it."""
+    """The real scheduler; remembers the losses of each step, what it read of gradients and weights, and the LR after it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.open, self.steps, self.lrs = [], [], []
         super().__init__(*arguments, **options)
         self.base_lr, self.horizon = self.base_lrs[0], options["horizon"]
         self.open, self.steps, self.lrs = [], [], self.get_last_lr()[:1]  # torch's initial step is none
+        self.start, self.read, advance = readings.weights(self.optimizer), [], self._schedule.advance
+
+        def remember(*read: Any) -> float:
+            self.read.append(read)
+            return advance(*read)
+
+        self._schedule.advance = remember
 
     def observe(self, loss: SupportsFloat) -> None:
         self.open.append(loss.item() if isinstance(loss, Tensor) else float(loss))
@@ -37,12 +44,17 @@ class Spied(LearnedLR):
         self.open = []
         self.lrs.append(self.get_last_lr()[0])
 
-    def replay(self) -> list[float]:
+    def replay(self, losses: list[float] | None = None) -> list[float]:
         """The LRs that the framework-free schedule gives on the mean loss of each step, the first LR included."""
-        return replay([sum(losses) / len(losses) for losses in self.steps], self.base_lr, self.horizon)
+        means = losses or [sum(step) / len(step) for step in self.steps]
+        schedule = load_policy("universal").schedule(base_lr=self.base_lr, horizon=self.horizon)
+        schedule.travel.start(self.start)
+        pairs = zip(means, self.read, strict=True)
+        return [schedule.lr, *(schedule(loss, *read) for loss, read in pairs)]
 
 
 def replay(losses: list[float], base_lr: float, horizon: int) -> list[float]:
+    """The same by the losses alone."""
     schedule = load_policy("universal").schedule(base_lr=base_lr, horizon=horizon)
     return [schedule.lr, *(schedule(loss) for loss in losses)]
 

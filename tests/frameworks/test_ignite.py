@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,9 +47,10 @@ def test_it_repeats_the_plain_loop(
     assert example("ignite_engine").train(epochs=4) == plain
 
 
-def test_accumulation_observes_each_loss_and_steps_with_the_optimizer(schedule_lrs: Callable[..., list[float]]) -> None:
+def test_accumulation_observes_each_loss_and_steps_with_the_optimizer(spies: Any) -> None:
     from ignite.engine import Events
 
+    made = spies(sys.modules[__name__])
     engine, scheduler, _ = trainer(horizon=60, accumulate=4)
     losses, lrs = [], [scheduler.get_last_lr()[0]]
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: losses.append(engine.state.output))
@@ -55,8 +58,10 @@ def test_accumulation_observes_each_loss_and_steps_with_the_optimizer(schedule_l
     engine.add_event_handler(Events.ITERATION_COMPLETED(every=4), lambda: scheduler.step())
     engine.add_event_handler(Events.ITERATION_COMPLETED(every=4), lambda: lrs.append(scheduler.get_last_lr()[0]))
     engine.run(batches(), max_epochs=12)
-    means = [sum(losses[k : k + 4]) / 4 for k in range(0, len(losses), 4)]
-    assert lrs == pytest.approx(schedule_lrs(means, 1e-2, 60), rel=1e-12)
+    (spy,) = made
+    assert [*itertools.chain(*spy.steps)] == losses
+    assert [len(step) for step in spy.steps] == 60 * [4]
+    assert lrs == pytest.approx(spy.replay(), rel=1e-12)
 
 
 def test_resumes_from_a_checkpoint_with_the_same_lrs(tmp_path: Path) -> None:
