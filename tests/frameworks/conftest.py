@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Spied(LearnedLR):
-    """The real scheduler; remembers the losses of each step, what it read of gradients and weights, and the LR after it."""
+    """The real scheduler; remembers the losses of each step, what it read of the weights, and the LR after it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.open, self.steps, self.lrs = [], [], []

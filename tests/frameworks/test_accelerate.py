@@ -118,7 +118,16 @@ def test_two_real_processes_stay_together(
 ) -> None:
     script = tmp_path / "two.py"
     script.write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--log-dir", str(tmp_path)]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--log-dir",
+        str(tmp_path),
+    ]
     words = [*launch, "--redirects", "1", str(script), example("accelerate_loop").__file__, str(accumulate)]
     subprocess.run(words, check=True, capture_output=True)
     first, second = (json.loads(path.read_text()) for path in sorted(tmp_path.rglob("stdout.log")))

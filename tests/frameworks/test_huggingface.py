@@ -114,7 +114,16 @@ def test_two_real_processes_follow_their_mean_loss(
 ) -> None:
     script = tmp_path / "two.py"
     script.write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--log-dir", str(tmp_path)]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--log-dir",
+        str(tmp_path),
+    ]
     words = [*launch, "--redirects", "1", str(script), example("huggingface_trainer").__file__]
     subprocess.run(words, check=True, capture_output=True)
     first, second = (json.loads(path.read_text()) for path in sorted(tmp_path.rglob("stdout.log")))
