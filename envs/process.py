@@ -258,11 +258,10 @@ class Process:
     def observation(self) -> NDArray[np.float32]:
         """Return what the agent sees now, shape (B, S)."""
         with np.errstate(invalid="ignore", over="ignore"):  # an exploded run shows zeros
-            vector = self.signals.vector(self._elapsed() / self.config.decisions, self.steps)
-        columns = [np.broadcast_to(entry, self.decision.shape) for entry in vector]
-        observation = np.nan_to_num(np.stack(columns, -1), nan=0.0, posinf=RANGE, neginf=-RANGE)
-        seen: NDArray[np.float32] = observation.astype(np.float32)
-        return seen
+            pace = np.full(self.task.batch_size, float(self.steps))
+            vector = self.signals.vector(self._elapsed() / self.config.decisions, pace)
+        observation = np.nan_to_num(vector.T, nan=0.0, posinf=RANGE, neginf=-RANGE)
+        return observation.astype(np.float32, order="C")
 
     def hidden(self) -> NDArray[np.float32]:
         """Return the task's hidden state for a critic, shape (B, hidden_size), clipped like an observation."""

@@ -231,12 +231,12 @@ class Signals:
         self.mean_efficiency = self.mean_efficiency + SLOW * (self.efficiency - self.mean_efficiency)
         self.has_gradient = f.where(known, 1.0, 0.0)
 
-    def vector(self, progress: Numbers, pace: float = 1.0) -> Floats:
+    def vector(self, progress: Numbers, pace: Numbers = 1.0) -> Floats:
         """Return the observation, in the order of `SIGNALS`.
 
         Args:
-            progress: Share of the horizon used up, 0..1.
-            pace: Steps between two decisions of this run, on average.
+            progress: Share of the horizon used up, 0..1; shape (B,) for B runs.
+            pace: Steps between two decisions, on average; likewise.
 
         Returns:
             Shape (S,) for one run, (S, B) for B, S = len(SIGNALS); clipped to [-4, 4]; never non-finite.
@@ -254,9 +254,7 @@ class Signals:
         swing = f.asinh(100.0 * self.swing) / 2
         drift = f.asinh((self.fast - self.slowest) / f.maximum(self.swing, SMALLEST_ERROR))
         grown = (self.gradient - self.gradient_origin) / 6
-        interval, paced = (
-            f.log(f.maximum(f.minimum(n, LONGEST_TOLD), 1.0)) / 3 for n in (self.steps, 0.0 * self.level + pace)
-        )
+        interval, paced = (f.log(f.maximum(f.minimum(n, LONGEST_TOLD), 1.0)) / 3 for n in (self.steps, pace))
         moved = (self.reference - self.reference_origin) / 3
         efficiencies = (self.efficiency, self.mean_efficiency)
         cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,12 @@ def side_by_side(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Stack the rows of arrays of shapes (B_i, P_i), with zeros after those of narrower ones."""
     most = max(part.shape[1] for part in parts)
     return np.concatenate([np.pad(part, ((0, 0), (0, most - part.shape[1]))) for part in parts])
+
+
+def end_to_end(parts: Iterable[Cosines]) -> Cosines:
+    """Return the cosines of all runs, each (B,), from those of parts of the runs, each (B_i,)."""
+    turn, fast, slow = zip(*parts, strict=True)
+    return np.concatenate(turn), np.concatenate(fast), np.concatenate(slow)
 
 
 class AbstractTask(ABC):
@@ -98,3 +104,7 @@ class AbstractTask(ABC):
     def arenas(self) -> Sequence[AbstractArena]:
         """Return the runs, in order, in parts whose parameters any method may move; B in all."""
         raise NotImplementedError(f"{type(self).__name__} can't be handed over to other methods")
+
+    def _marked(self, slots: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Which runs begin anew, shape (B,): all of them, if none are named."""
+        return np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots

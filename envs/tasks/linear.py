@@ -49,7 +49,7 @@ class LinearTask(AbstractTask):
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Draw new problems; see `AbstractTask.reset`. A single run among siblings begins its problem anew."""
-        slots = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+        slots = self._marked(slots)
         if slots.all():
             self._start(draw(self.problems, self.batch_size // self.replicas, rng, self._pool))
             self._noise_rng.manual_seed(int(rng.integers(2**62)))

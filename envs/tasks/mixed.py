@@ -34,8 +34,8 @@ class MixedTask(AbstractTask):
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Draw new problems in each part from a stream of its own; see `AbstractTask.reset`."""
-        marked = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
-        for part, own, mine in zip(self.parts, rng.spawn(len(self.parts)), self._split(marked), strict=True):
+        marked = self._split(self._marked(slots))
+        for part, own, mine in zip(self.parts, rng.spawn(len(self.parts)), marked, strict=True):
             if mine.any():
                 part.reset(own, mine)
 
@@ -94,7 +94,7 @@ class GuessedLR(AbstractTask):
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Draw new problems and base LRs; see `AbstractTask.reset`."""
-        marked = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+        marked = self._marked(slots)
         self.task.reset(rng, slots)
         drawn = np.log(log_uniform(self.error, self.batch_size // self.replicas, rng)).repeat(self.replicas)
         self._log_error = np.where(marked, drawn, self._log_error)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpilot.envs.tasks.arena import AbstractArena
-from lrpilot.envs.tasks.base import AbstractTask, side_by_side
+from lrpilot.envs.tasks.base import AbstractTask, end_to_end, side_by_side
 from lrpilot.envs.tasks.net_group import NetGroup
 from lrpilot.envs.tasks.net_problems import NetProblems, draw_structure, suitable
 from lrpilot.signals import Floats
@@ -91,14 +91,12 @@ class NetTask(AbstractTask):
 
     def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
         """Follow the weights from here on, group by group; see `AbstractTask.depart`."""
-        marked = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
-        for group, mine in zip(self.groups, self._parts(marked), strict=True):
+        for group, mine in zip(self.groups, self._parts(self._marked(slots)), strict=True):
             group.travel.start(group.parameters.numpy(), mine.numpy())
 
     def motion(self) -> Cosines:
         """Return how straight the weights moved since the last call; see `AbstractTask.motion`."""
-        turn, fast, slow = zip(*(group.travel.move(group.parameters.numpy()) for group in self.groups), strict=True)
-        return np.concatenate(turn), np.concatenate(fast), np.concatenate(slow)
+        return end_to_end(group.travel.move(group.parameters.numpy()) for group in self.groups)
 
     def reference(self) -> Floats:
         """Return the base LR, shape (B,), per step: the LR that seems right times an error; constant over a run."""

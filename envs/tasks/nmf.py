@@ -45,7 +45,7 @@ class NMFTask(AbstractTask):
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Draw new problems; see `AbstractTask.reset`."""
-        slots = np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+        slots = self._marked(slots)
         if slots.all():
             new = draw(self.problems, self.batch_size // self.replicas, rng, self._real)
             self._noise_rng.manual_seed(int(rng.integers(2**62)))

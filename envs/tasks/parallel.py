@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpilot.envs.tasks.base import AbstractTask, side_by_side
+from lrpilot.envs.tasks.base import AbstractTask, end_to_end, side_by_side
 from lrpilot.signals import Floats
 from lrpilot.travel import Cosines, Weights
 
@@ -47,7 +47,7 @@ class ParallelTask(AbstractTask):
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Draw new problems; see `AbstractTask.reset`."""
-        marked = self._marked(slots)
+        marked = self._parts(self._marked(slots))
         self._all("reset", list(zip(rng.spawn(len(marked)), marked, strict=True)))
         self._reference = self._joined("reference")
 
@@ -67,12 +67,11 @@ class ParallelTask(AbstractTask):
 
     def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
         """Follow the weights from here on, each part in its process; see `AbstractTask.depart`."""
-        self._all("depart", [(part,) for part in self._marked(slots)])
+        self._all("depart", [(part,) for part in self._parts(self._marked(slots))])
 
     def motion(self) -> Cosines:
         """Return how straight the weights moved since the last call; see `AbstractTask.motion`."""
-        turn, fast, slow = zip(*(answer for answer, _ in self._all("motion")), strict=True)
-        return np.concatenate(turn), np.concatenate(fast), np.concatenate(slow)
+        return end_to_end(answer for answer, _ in self._all("motion"))
 
     def reference(self) -> Floats:
         """Return the reference LR of each run, shape (B,), per step."""
@@ -85,9 +84,6 @@ class ParallelTask(AbstractTask):
     def hidden(self) -> Floats:
         """Return what a critic may know, shape (B, hidden_size)."""
         return self._joined("hidden")
-
-    def _marked(self, slots: NDArray[np.bool_] | None) -> list[NDArray[np.bool_]]:
-        return self._parts(np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots)
 
     def _parts(self, of_runs: NDArray[Any]) -> list[NDArray[Any]]:
         return np.split(of_runs, 1 + len(self._others))

@@ -39,7 +39,7 @@ def test_many_runs_side_by_side_are_the_single_ones(stream: list[float]) -> None
         if k % 4 == 3:
             both.close(np.full(2, -0.1 * k), np.full(2, 1.0 + k), np.full(2, 2.0 + k), COSINES)
     single = np.stack([observe(stream), observe(other)])
-    np.testing.assert_allclose(both.vector(np.full(2, 0.5)).T, single, atol=1e-5)
+    np.testing.assert_allclose(both.vector(np.full(2, 0.5), np.ones(2)).T, single, atol=1e-5)
 
 
 @settings(max_examples=100, deadline=None)
@@ -71,7 +71,7 @@ def test_pace_tells_short_runs_from_long_ones_up_to_a_length() -> None:
     np.testing.assert_allclose(told, np.log([1.0, 1.0, 6.0, 12.0, 12.0]) / 3)
     both = Signals()
     both.restart(np.array([True, True]))
-    np.testing.assert_allclose(both.vector(np.zeros(2), 6.0)[pace], told[2])
+    np.testing.assert_allclose(both.vector(np.zeros(2), np.full(2, 6.0))[pace], told[2])
 
 
 def test_without_losses_closing_changes_nothing() -> None:
@@ -100,9 +100,9 @@ def test_restart_forgets_only_the_marked_runs() -> None:
         signals.observe(np.array([1.0, 2.0]))
         signals.observe(np.array([0.5, 3.0]))
         signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), 3 * (np.ones(2),))
-    before = signals.vector(np.zeros(2))
+    before = signals.vector(np.zeros(2), np.ones(2))
     signals.restart(np.array([True, False]))
-    after = signals.vector(np.zeros(2))
+    after = signals.vector(np.zeros(2), np.ones(2))
     np.testing.assert_array_equal(after[:, 1], before[:, 1])
     np.testing.assert_array_equal(after[:, 0], 0)
     assert (before[:, 0] != 0).any()
