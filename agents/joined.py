@@ -1,21 +1,20 @@
 """Policies for different kinds of runs as one network: for short runs and long ones, with their gradients or without.
 
 What a decision has to be depends on how many losses it rests on and on what else can be read, and agents that train on
-runs of all kinds are behind those that train on one (docs/log.md). Each policy has a gate, a unit that is 1 on its kind
-of runs and -1 on others. There it saturates the hidden units of the policy, and takes away what they then add. So a
-joined policy is a file like any other, and whatever reads policies reads it.
+runs of all kinds are behind those that train on one (docs/log.md). Each kind of runs has a gate, a unit that is 1 on
+them and -1 on others. There it saturates the hidden units of the policies that are not meant, and takes away what they
+then add. So a joined policy is a file like any other, and whatever reads policies reads it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from scipy.linalg import block_diag
 
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import train
@@ -50,6 +49,13 @@ class Kind(NamedTuple):
         from_least = {("pace", self.least): 1.0} if self.least > 0 else {}
         to_below = {("pace", self.below): -1.0} if self.below < math.inf else {}
         return {("has_gradient", 0.5): 1.0 if self.sighted else -1.0, **from_least, **to_below}
+
+
+class Part(NamedTuple):
+    """What is done on a kind of runs: the mean of what these policies do, before it is clipped to [-1, 1]."""
+
+    policies: tuple[SchedulePolicy, ...]
+    kind: Kind
 
 
 def train_all(run: Run, console: Console) -> SchedulePolicy:
@@ -88,7 +94,8 @@ def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolic
     first = agents[FIRST]
     if not isinstance(recipe, NetRecipe) or not recipe.further:
         return first
-    policy = join([(_acting(recipe, agents, kind), kind) for kind in _kinds(recipe)], recipe.decisions.decisions)
+    parts = [Part(_acting(recipe, agents, kind), kind) for kind in _kinds(recipe)]
+    policy = join(parts, recipe.decisions.decisions)
     origins = {
         name: {key: agents[name].card["trained"][key] for key in ("iterations", "decisions", "commit")}
         for name in recipe.further
@@ -107,55 +114,41 @@ def _kinds(recipe: NetRecipe) -> list[Kind]:
     return kinds
 
 
-def _acting(recipe: NetRecipe, agents: dict[str, SchedulePolicy], kind: Kind) -> SchedulePolicy:
+def _acting(recipe: NetRecipe, agents: dict[str, SchedulePolicy], kind: Kind) -> tuple[SchedulePolicy, ...]:
     """What acts on a kind of runs."""
     ranges = {name: agent.steps for name, agent in recipe.further.items()}
     able = [name for name, (least, below) in ranges.items() if least <= kind.least and kind.below <= below]
     by_losses = next((agents[name] for name in able if not recipe.sees(name)), agents[FIRST])
-    seeing = next((agents[name] for name in able if kind.sighted and recipe.sees(name)), None)
-    return mean(by_losses, seeing) if seeing else by_losses
+    seeing = [agents[name] for name in able if kind.sighted and recipe.sees(name)]
+    return (by_losses, *seeing)
 
 
-def mean(one: SchedulePolicy, other: SchedulePolicy) -> SchedulePolicy:
-    """Return the policy whose action is the mean of those of two others, before they are clipped to [-1, 1].
+def join(parts: Sequence[Part], decisions: int) -> SchedulePolicy:
+    """Return the policy that does on each kind of runs what the policies that are for it do.
 
-    Args:
-        one: Its card is kept, but for the signals.
-        other: Must act in the same way, and have two hidden layers, too.
-
-    Raises:
-        PolicyError: They can't be put together.
-    """
-    _check([one, other])
-    layers = (
-        (np.vstack(_on(_signals([one, other]), [one, other])), _biases(0, [one, other])),
-        (block_diag(one.layers[1][0], other.layers[1][0]), _biases(1, [one, other])),
-        (np.hstack([one.layers[2][0], other.layers[2][0]]) / 2, (one.layers[2][1] + other.layers[2][1]) / 2),
-    )
-    return SchedulePolicy({**one.card, "signals": _signals([one, other])}, _single(layers))
-
-
-def join(parts: Sequence[tuple[SchedulePolicy, Kind]], decisions: int) -> SchedulePolicy:
-    """Return the policy that acts on each kind of runs as the policy that is for it.
+    The first layer of a policy is there once, however many parts it acts in.
 
     Args:
-        parts: Policies, and what each is for; no two kinds overlap. The card of the first is kept, but for the signals.
+        parts: Policies, and what they are for; no two kinds overlap. Of the first policy the card is kept, but for the
+            signals.
         decisions: Of a run.
 
     Returns:
-        One policy; its actions are those of the one that is meant, to rounding (1e-5).
+        One policy; its actions are those that are meant, to rounding (1e-5).
 
     Raises:
         PolicyError: They act in different ways, their networks have not two hidden layers each, or weights so large
             that units can't be kept out.
     """
-    policies = [policy for policy, _ in parts]
+    policies = list({id(policy): policy for part in parts for policy in part.policies}.values())
     _check(policies)
-    switches = list(dict.fromkeys(switch for _, kind in parts for switch in kind.conditions))
-    signals = _signals(policies, [name for name, _ in switches])
-    sides = np.array([[kind.conditions.get(switch, 0.0) for switch in switches] for _, kind in parts])
-    layers = (_first(policies, signals, switches, decisions), _second(policies, sides), _last(policies))
-    return SchedulePolicy({**policies[0].card, "signals": signals}, _single(layers))
+    switches = list(dict.fromkeys(switch for part in parts for switch in part.kind.conditions))
+    seen = [*(policy.card["signals"] for policy in policies), [name for name, _ in switches]]
+    signals = list(dict.fromkeys(chain(*seen)))
+    sides = np.array([[part.kind.conditions.get(switch, 0.0) for switch in switches] for part in parts])
+    layers = (_first(policies, signals, switches, decisions), _second(parts, policies, sides), _last(parts))
+    single: Any = tuple(tuple(np.ascontiguousarray(entry, dtype=np.float32) for entry in layer) for layer in layers)
+    return SchedulePolicy({**policies[0].card, "signals": signals}, single)
 
 
 def _check(policies: Sequence[SchedulePolicy]) -> None:
@@ -167,31 +160,19 @@ def _check(policies: Sequence[SchedulePolicy]) -> None:
         raise PolicyError("only policies with two hidden layers can be joined")
 
 
-def _signals(policies: Sequence[SchedulePolicy], more: Sequence[str] = ()) -> list[str]:
-    return list(dict.fromkeys([*(name for policy in policies for name in policy.card["signals"]), *more]))
-
-
-def _on(signals: list[str], policies: Sequence[SchedulePolicy]) -> list[Floats]:
-    """First layers of policies, each with a column for every signal."""
-    weights = [np.zeros((len(policy.layers[0][1]), len(signals))) for policy in policies]
-    for weight, policy in zip(weights, policies, strict=True):
-        weight[:, [signals.index(name) for name in policy.card["signals"]]] = policy.layers[0][0]
-    return weights
-
-
-def _biases(layer: int, policies: Sequence[SchedulePolicy]) -> Floats:
-    return np.concatenate([policy.layers[layer][1] for policy in policies]).astype(np.float64)
-
-
 def _first(
     policies: Sequence[SchedulePolicy], signals: list[str], switches: list[tuple[str, float]], decisions: int
 ) -> tuple[Floats, Floats]:
     """All first layers, each on its own signals, and the switches."""
+    weights = [np.zeros((len(policy.layers[0][1]), len(signals))) for policy in policies]
+    for weight, policy in zip(weights, policies, strict=True):
+        weight[:, [signals.index(name) for name in policy.card["signals"]]] = policy.layers[0][0]
     units = np.zeros((len(switches), len(signals)))
     for unit, (name, _) in zip(units, switches, strict=True):
         unit[signals.index(name)] = SHARPNESS
     thresholds = np.array([_pace(value, decisions) if name == "pace" else value for name, value in switches])
-    return np.vstack([*_on(signals, policies), units]), np.hstack([_biases(0, policies), -SHARPNESS * thresholds])
+    biases = [policy.layers[0][1] for policy in policies]
+    return np.vstack([*weights, units]), np.hstack([*biases, -SHARPNESS * thresholds])
 
 
 def _pace(steps: float, decisions: int) -> float:
@@ -199,19 +180,23 @@ def _pace(steps: float, decisions: int) -> float:
     return math.log(min(max(steps - 0.5 / decisions, 0.5), LONGEST_TOLD)) / PACE_UNIT
 
 
-def _second(policies: Sequence[SchedulePolicy], sides: Floats) -> tuple[Floats, Floats]:
-    """All second layers, and the gates; each switch on the wrong side pushes the units of a policy towards -1."""
-    pushes = [(_reach(policy) + SATURATED) / 2 for policy in policies]
-    if max(pushes) > LARGEST_PUSH:
-        allowed = 2 * LARGEST_PUSH - SATURATED
-        raise PolicyError(f"weights of second layers that add up to more than {allowed:g} can't be joined")
-    units = [len(policy.layers[1][1]) for policy in policies]
-    of_switches = np.repeat(np.array(pushes)[:, None] * sides, units, 0)
-    wrong_side_costs = np.repeat(np.array(pushes) * np.abs(sides).sum(1), units)
-    bodies = block_diag(*(policy.layers[1][0] for policy in policies))
-    gates = np.hstack([np.zeros((len(policies), bodies.shape[1])), SATURATED * sides])
-    weight = np.vstack([np.hstack([bodies, of_switches]), gates])
-    return weight, np.hstack([_biases(1, policies) - wrong_side_costs, SATURATED * (1 - np.abs(sides).sum(1))])
+def _second(parts: Sequence[Part], policies: Sequence[SchedulePolicy], sides: Floats) -> tuple[Floats, Floats]:
+    """The second layers of each part, and its gate; each switch on the wrong side pushes the units towards -1."""
+    ends = np.cumsum([0, *(len(policy.layers[0][1]) for policy in policies)])
+    columns = {id(policy): slice(*edges) for policy, edges in zip(policies, pairwise(ends), strict=True)}
+    weights, biases = [], []
+    for part, side in zip(parts, sides, strict=True):
+        push = (max(map(_reach, part.policies)) + SATURATED) / 2
+        if push > LARGEST_PUSH:
+            allowed = 2 * LARGEST_PUSH - SATURATED
+            raise PolicyError(f"weights of second layers that add up to more than {allowed:g} can't be joined")
+        for policy in part.policies:
+            weight, bias = policy.layers[1]
+            weights.append(np.hstack([np.zeros((len(bias), ends[-1])), np.tile(push * side, (len(bias), 1))]))
+            weights[-1][:, columns[id(policy)]] = weight
+            biases.append(bias - push * np.abs(side).sum())
+    gates = np.hstack([np.zeros((len(parts), ends[-1])), SATURATED * sides])
+    return np.vstack([*weights, gates]), np.hstack([*biases, SATURATED * (1 - np.abs(sides).sum(1))])
 
 
 def _reach(policy: SchedulePolicy) -> float:
@@ -220,15 +205,10 @@ def _reach(policy: SchedulePolicy) -> float:
     return float((np.abs(weight).sum(1) + np.abs(bias)).max())
 
 
-def _last(policies: Sequence[SchedulePolicy]) -> tuple[Floats, Floats]:
-    """All last layers; a gate at -1 takes away what the units of its policy, which then are at -1, add."""
-    saturated = np.array([-policy.layers[2][0].sum(dtype=np.float64) for policy in policies])
-    wanted = _biases(2, policies)
+def _last(parts: Sequence[Part]) -> tuple[Floats, Floats]:
+    """The last layers of each part; a gate at -1 takes away what the units of its part, which then are at -1, add."""
+    weights = [np.hstack([policy.layers[2][0] for policy in part.policies]) / len(part.policies) for part in parts]
+    saturated = np.array([-weight.sum(dtype=np.float64) for weight in weights])
+    wanted = np.array([np.mean([policy.layers[2][1] for policy in part.policies]) for part in parts])
     gates = (wanted + saturated) / 2
-    weight = np.hstack([*(policy.layers[2][0] for policy in policies), gates[None]])
-    return weight, np.array([(wanted - saturated).sum() / 2])
-
-
-def _single(layers: Sequence[tuple[Any, Any]]) -> Any:
-    """Layers in single precision."""
-    return tuple(tuple(np.ascontiguousarray(part, dtype=np.float32) for part in layer) for layer in layers)
+    return np.hstack([*weights, gates[None]]), np.array([(wanted - saturated).sum() / 2])
