@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,22 +132,35 @@ def new_table(networks: int) -> Table:
     return table
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the rows whose policies ship, print the table and write it as JSON; the others are named."""
-    console, table, done = Console(width=150), new_table(NETWORKS), []
-    everything = yaml.safe_load(ROWS.read_text(encoding="utf-8"))
-    rows = {name: row for name, row in everything.items() if row["policy"] in list_policies()}
-    for name in (name for name in everything if name not in rows):
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    everything: dict[str, dict[str, Any]] = yaml.safe_load(ROWS.read_text(encoding="utf-8"))
+    parser.add_argument(
+        "--row", action="append", choices=list(everything), help="measure this one anew; by default all"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE", help="where all numbers go")
+    given = parser.parse_args(arguments)
+    console, table = Console(width=150), new_table(NETWORKS)
+    rows = {name: everything[name] for name in given.row or everything if everything[name]["policy"] in list_policies()}
+    for name in (name for name in given.row or everything if name not in rows):
         console.print(f"left out, {everything[name]['policy']} does not ship: {name}")
+    done = _earlier(given.output) if given.row else {}
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         bar = progress.add_task(f"{len(rows)} rows", total=len(rows) * PARTS)
-        for transfer in transfers(rows, NETWORKS, lambda: progress.advance(bar)):
+        for count, transfer in enumerate(transfers(rows, NETWORKS, lambda: progress.advance(bar)), 1):
             show(transfer, table)
-            done.append(asdict(transfer) | {"holds": transfer.holds, "commit": commit()})
-            console.print(f"{len(done)} of {len(rows)}: {transfer.row}")
-            write_json(RESULTS, {"networks": NETWORKS, "errors": ERRORS, "rows": done})
+            done[transfer.row] = asdict(transfer) | {"holds": transfer.holds, "commit": commit()}
+            console.print(f"{count} of {len(rows)}: {transfer.row}")
+            in_order = [done[name] for name in everything if name in done]
+            write_json(given.output, {"networks": NETWORKS, "errors": ERRORS, "rows": in_order})
     console.print(table)
+
+
+def _earlier(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of an earlier output by name, none if there is none."""
+    return {row["row"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]} if path.is_file() else {}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.networks import ERRORS, SCORED
 from lrpilot.experiments.stats import Paired
-from lrpilot.experiments.transfer import ROWS, Transfer, new_table, show, transfers
+from lrpilot.experiments.transfer import RESULTS, ROWS, Transfer, main, new_table, show, transfers
 from lrpilot.policy import PolicyError, SchedulePolicy
 
 SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.test=[iris]", "data.train=[wine]", "horizon=60"]
@@ -71,3 +73,17 @@ def test_a_row_holds_without_failures_if_the_interval_reaches_zero(high: float, 
     table = new_table(1)
     show(row, table)
     assert table.row_count == 1
+
+
+def test_one_row_is_measured_anew_and_the_others_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, gain = tmp_path / "transfer.json", Paired(0.1, 0.0, 0.2, 0.6, 0.0, 0.4)
+    output.write_text(RESULTS.read_text())
+    (name, *_) = again = list(rows())[1:2]
+    monkeypatch.setattr(
+        "lrpilot.experiments.transfer.transfers",
+        lambda chosen, *_: (Transfer(row, "universal", gain, gain, [0.0] * 5, [0.0] * 5, (0, 1)) for row in chosen),
+    )
+    main(["--row", name, "--output", str(output)])
+    before, after = (json.loads(path.read_text())["rows"] for path in (RESULTS, output))
+    assert [row["row"] for row in after] == list(rows())
+    assert [row["row"] for row, old in zip(after, before, strict=True) if row != old] == again
