@@ -14,7 +14,7 @@ from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.reflex import alarm, higher
 from lrpilot.signals import RANGE, Floats, Signals
 from lrpilot.timing import decision_times
-from lrpilot.travel import UNKNOWN, Cosines
+from lrpilot.travel import UNKNOWN, Motion
 
 EXPLODED = 1e4  # a run whose objective grew by this factor is over
 LARGEST_LOSS = 1e30  # what a loss that is not finite counts as
@@ -223,7 +223,7 @@ class Process:
         self._log_multiple = np.where(alarm(loss, self._highest), lowered, self._log_multiple)
         self._highest = higher(loss, self._highest)
 
-    def _read_parameters(self) -> tuple[Floats, Cosines]:
+    def _read_parameters(self) -> tuple[Floats, Motion]:
         """What a training loop can read off gradients and weights, unless that is hidden from all runs."""
         if self.config.loss_only == 1:
             return np.full(self.task.batch_size, np.nan), UNKNOWN

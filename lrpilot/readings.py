@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot.ranks import many_ranks, sum_over_ranks
-from lrpilot.travel import UNKNOWN, Cosines
+from lrpilot.travel import UNKNOWN, Motion
 
 SKETCH = 1024  # entries that are read of each tensor of weights
 
@@ -29,7 +29,9 @@ def gradient_sq(optimizer: Optimizer) -> float:
 
 
 def weights(optimizer: Optimizer) -> NDArray[np.float32]:
-    """Return a sketch of the weights held here: every k-th entry of each parameter, at most 1024 of each.
+    """Return a sketch of the weights held here: every k-th entry of each parameter times √k, at most 1024 of each.
+
+    So products of sketches are, up to sampling, those of all weights.
 
     Args:
         optimizer: Its parameters are read.
@@ -45,24 +47,24 @@ def weights(optimizer: Optimizer) -> NDArray[np.float32]:
     return sketch
 
 
-def agreed(gradient_sq: float, cosines: Cosines) -> tuple[float, Cosines]:
+def agreed(gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
     """Return the mean of what ranks read, so that all decide alike; a collective, if there are several.
 
     Args:
         gradient_sq: Squared norm of the gradients here; NaN: there are none, and this rank does not count.
-        cosines: How straight the weights here moved: see `Travel.move`.
+        motion: How the weights here moved: see `Travel.move`.
 
     Returns:
         Both, the same on all ranks; NaN and zeros where no rank has gradients.
     """
     if not many_ranks():
-        return gradient_sq, cosines
-    row = [gradient_sq, *cosines, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(cosines) + 2)
+        return gradient_sq, motion
+    row = [gradient_sq, *motion, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(motion) + 2)
     *sums, count = sum_over_ranks([row])[0]
     if not count:
         return math.nan, UNKNOWN
-    gradient_sq, turn, fast, slow = (total / count for total in sums)
-    return gradient_sq, (turn, fast, slow)
+    gradient_sq, *moved = (total / count for total in sums)
+    return gradient_sq, Motion(*moved)
 
 
 def _own_part(tensor: Tensor) -> Tensor:
@@ -76,4 +78,5 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
 
 
 def _thinned(flat: Tensor) -> Tensor:
-    return flat if flat.numel() <= SKETCH else flat[:: -(-flat.numel() // SKETCH)]
+    apart = -(-flat.numel() // SKETCH)
+    return flat if apart == 1 else flat[::apart] * math.sqrt(apart)

@@ -13,11 +13,11 @@ from lrpilot.clipping import Guard, Limits, back_off
 from lrpilot.reflex import alarm
 from lrpilot.signals import Floats, Signals
 from lrpilot.timing import decision_times
-from lrpilot.travel import UNKNOWN, Cosines, Travel, Weights
+from lrpilot.travel import UNKNOWN, Motion, Travel, Weights
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
 LogMultiple = Callable[[Floats, float], float]  # observation (S,), log of LR over reference and anchor -> the next
-Agree = Callable[[float, Cosines], tuple[float, Cosines]]  # what one rank reads at a decision -> what all go by
+Agree = Callable[[float, Motion], tuple[float, Motion]]  # what one rank reads at a decision -> what all go by
 
 
 class Schedule:
@@ -63,7 +63,7 @@ class Schedule:
         self.horizon = int(horizon)
         self.limits = Limits(guard, lr_min, lr_max)
         self.signals, self.travel = Signals(), Travel()
-        self.agree: Agree = lambda gradient_sq, cosines: (gradient_sq, cosines)
+        self.agree: Agree = lambda gradient_sq, motion: (gradient_sq, motion)
         self._policy = log_multiple
         self._log_low, self._reflex = log_low, reflex
         self._base_lr = self.reference = float(base_lr)
@@ -156,8 +156,8 @@ class Schedule:
         self._back_off = back_off(self._back_off, non_finite > 0)
         if finite:
             self.signals.observe_all(finite)
-            gradient_sq, cosines = self.agree(gradient_sq, UNKNOWN if weights is None else self.travel.move(weights))
-            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, cosines)
+            gradient_sq, motion = self.agree(gradient_sq, UNKNOWN if weights is None else self.travel.move(weights))
+            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, motion)
             observation = self.signals.vector(self.calls / self.horizon, self._pace)
             self._log_multiple = self._policy(observation, self._log_multiple)
         self._multiple = math.exp(self._log_multiple) * self._back_off

@@ -10,6 +10,7 @@ log losses of 1 % and of a factor of 100 can both be told from 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.elementary import elementary
-from lrpilot.travel import UNKNOWN, Cosines
+from lrpilot.travel import UNKNOWN, Motion
 
 Floats = NDArray[np.float64]
 Numbers = float | Floats  # one run, or B runs side by side
@@ -29,6 +30,7 @@ FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the th
 TIE = 1e-9  # nats; a level that is lower by less is not a better one, but rounding
 SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
 MEDIUM = 0.2  # the same in the average of the persistence
+SHORTEST_STRIDE = -12.0  # natural log; a step that might change the loss by less is as good as none
 LONGEST_TOLD = 12.0  # steps of an interval; longer ones look the same, or no long run would look familiar
 RANGE = 4.0  # observations are clipped to [-4, 4]
 
@@ -76,7 +78,8 @@ SIGNALS = (
     Signal("persistence", "2 × cosine between the last displacement and the sum of recent ones", "2 × cosine"),
     Signal("long_persistence", "the same with a longer memory", "2 × cosine"),
     Signal("mean_persistence", "average of long_persistence, doubled", "4 × cosine"),
-    Signal("has_gradient", "1 where gradients can be read; else it and the eight above are 0", "flag", 0.0, 1.0),
+    Signal("stride", "log of ‖gradient‖ · ‖displacement in a step‖ / loss, what it might change, / 3", "nats / 3"),
+    Signal("has_gradient", "1 where gradients can be read; else it and the nine above are 0", "flag", 0.0, 1.0),
 )
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
 GRADIENT_SIGNALS = frozenset({
@@ -88,6 +91,7 @@ GRADIENT_SIGNALS = frozenset({
     "persistence",
     "long_persistence",
     "mean_persistence",
+    "stride",
     "has_gradient",
 })
 
@@ -135,6 +139,7 @@ class Signals:
     persistence: Numbers = 0.0
     long_persistence: Numbers = 0.0
     mean_persistence: Numbers = 0.0
+    stride: Numbers = 0.0  # log of ‖gradient‖ · ‖displacement‖ / (√steps · loss)
     has_gradient: Numbers = 0.0
 
     def observe(self, loss: Numbers) -> None:
@@ -163,7 +168,7 @@ class Signals:
         self.count += len(x)
 
     def close(
-        self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, cosines: Cosines = UNKNOWN
+        self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, motion: Motion = UNKNOWN
     ) -> None:
         """End the interval: its losses become the newest entries of the observation. Without losses: no change.
 
@@ -171,7 +176,7 @@ class Signals:
             log_multiple: Mean log of LR over its reference in this interval.
             reference: The reference LR now (bound or base LR), per step, positive.
             gradient_sq: Squared norm of the gradient that the interval's last step used; NaN where unknown.
-            cosines: Of the weights' newest displacement with the earlier ones, from `Travel.move`; 0 where unknown.
+            motion: The weights' newest displacement, from `Travel.move`; 0 where unknown.
         """
         if self.count == 0:
             return
@@ -200,8 +205,8 @@ class Signals:
         log_reference = f.log(reference)
         self.reference_origin = f.where(started, self.reference_origin, log_reference)
         self.reference = log_reference
-        self._close_gradient(started, mean, n, gradient_sq)
-        self.turn, self.persistence, self.long_persistence = cosines
+        self.turn, self.persistence, self.long_persistence, length = motion
+        self._close_gradient(started, mean, n, gradient_sq, length)
         self.mean_persistence = self.mean_persistence + MEDIUM * (self.long_persistence - self.mean_persistence)
         self.intervals = self.intervals + 1
         self.count, self.total, self.total_sq, self.weighted = 0, 0.0, 0.0, 0.0
@@ -219,7 +224,7 @@ class Signals:
         higher = (log_multiple > self.highest_multiple) | first
         self.highest_multiple = f.where(higher, log_multiple, self.highest_multiple)
 
-    def _close_gradient(self, started: Any, mean: Numbers, steps: int, gradient_sq: Numbers) -> None:
+    def _close_gradient(self, started: Any, mean: Numbers, steps: int, gradient_sq: Numbers, length: Numbers) -> None:
         """A step of LR η promises to lower the loss f by η‖gradient‖², if the gradient were free of noise."""
         f = elementary(mean)
         known = f.isfinite(gradient_sq)
@@ -229,6 +234,9 @@ class Signals:
         promised = steps * f.exp(f.minimum(self.promise + self.log_multiple, 50.0))
         self.efficiency = f.maximum(f.minimum(-self.change / f.maximum(promised, 1e-12), RANGE), -RANGE)
         self.mean_efficiency = self.mean_efficiency + SLOW * (self.efficiency - self.mean_efficiency)
+        measured = f.isfinite(length)
+        moved = f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - math.log(steps) / 2  # by steps at random
+        self.stride = f.where(measured, f.maximum(self.gradient / 2 + moved - mean, SHORTEST_STRIDE), 0.0)
         self.has_gradient = f.where(known, 1.0, 0.0)
 
     def vector(self, progress: Numbers, pace: Numbers = 1.0) -> Floats:
@@ -258,7 +266,9 @@ class Signals:
         moved = (self.reference - self.reference_origin) / 3
         efficiencies = (self.efficiency, self.mean_efficiency)
         cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
-        gradient = [entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines)]
+        gradient = [
+            entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines, self.stride / 3)
+        ]
         first = (progress, self.log_multiple / 3, self.level / 5)
         recent = (self.log_multiple_change, interval, paced, swing, drift)
         entries = (*first, *squashed, *scores, *memory, *recent, moved, *gradient)

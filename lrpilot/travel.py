@@ -1,19 +1,35 @@
-"""How straight the weights move: cosines between what they did in the last interval and what they did before."""
+"""How far and how straight the weights move: what they did in the last interval, beside what they did before."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Weights = NDArray[np.floating[Any]]  # (P,) for one run, (B, P) for B runs
-Cosines = tuple[Any, Any, Any]  # each () or (B,)
-
-UNKNOWN: Cosines = (0.0, 0.0, 0.0)
 FAST, SLOW = 0.7, 0.9  # how much of the earlier displacements is kept from one interval to the next
+
+
+class Motion(NamedTuple):
+    """The newest displacement of the weights, from one decision to the next; each shape () for one run, or (B,).
+
+    Attributes:
+        turn: Its cosine with the displacement before it; 0 where there is none, or the weights are not finite.
+        fast: The same with the sum of recent ones.
+        slow: The same with a longer memory.
+        length: Its Euclidean norm; NaN or infinite where it is not known.
+    """
+
+    turn: Any = 0.0
+    fast: Any = 0.0
+    slow: Any = 0.0
+    length: Any = math.nan
+
+
+UNKNOWN = Motion()
 
 
 @dataclass
@@ -50,15 +66,14 @@ class Travel:
         for name, value in self.state().items():
             value[slots] = weights[slots] if name == "last" else 0.0
 
-    def move(self, weights: Weights) -> Cosines:
+    def move(self, weights: Weights) -> Motion:
         """Take in the weights at the next decision.
 
         Args:
             weights: Shape (P,) or (B, P), as at the start.
 
         Returns:
-            Cosines of the newest displacement with the one before, with the fast sum and with the slow sum; 0 where
-            there is none, or the weights are not finite.
+            The newest displacement, beside the one before it, the fast sum and the slow sum.
         """
         if self.last is None or self.last.shape != weights.shape:  # parameters may have been added
             self.start(weights)
@@ -68,10 +83,10 @@ class Travel:
         assert self.slow is not None
         with np.errstate(invalid="ignore", over="ignore"):
             step = weights - self.last
-            cosines = _cosines(step, self.turn, self.fast, self.slow)
+            motion = _motion(step, self.turn, self.fast, self.slow)
             self.last, self.turn = weights.copy(), step
             self.fast, self.slow = FAST * self.fast + step, SLOW * self.slow + step
-        return cosines
+        return motion
 
     def state(self) -> dict[str, Weights]:
         """Return the fields that are set; `Travel(**state)` restores them."""
@@ -79,15 +94,21 @@ class Travel:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _cosines(step: Weights, *earlier: Weights) -> Cosines:
+def _motion(step: Weights, *earlier: Weights) -> Motion:
     if step.ndim > 1:
-        return tuple(_cosine(step, other) for other in earlier)
+        turn, fast, slow = (_cosine(step, other) for other in earlier)
+        return Motion(turn, fast, slow, np.sqrt(_inner(step, step)))
     rows = np.array((step, *earlier), dtype=np.float64)  # of one run: a product or two, at a fifth of the cost
     inner, squares = rows[1:] @ rows[0], np.einsum("ij,ij->i", rows, rows)
     cosines = inner / np.sqrt(np.maximum(squares[1:] * squares[0], 1e-300))
-    return tuple(cosine if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist())  # type: ignore[return-value]
+    turn, fast, slow = (cosine if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist())
+    return Motion(turn, fast, slow, math.sqrt(squares[0]))
 
 
 def _cosine(a: Weights, b: Weights) -> Any:
-    inner, a_sq, b_sq = ((x * y).sum(-1, dtype=np.float64) for x, y in ((a, b), (a, a), (b, b)))
-    return np.nan_to_num(inner / np.sqrt(np.maximum(a_sq * b_sq, 1e-300)), nan=0.0, posinf=0.0, neginf=0.0)
+    cosine = _inner(a, b) / np.sqrt(np.maximum(_inner(a, a) * _inner(b, b), 1e-300))
+    return np.nan_to_num(cosine, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _inner(a: Weights, b: Weights) -> Any:
+    return (a * b).sum(-1, dtype=np.float64)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lrpilot.envs.tasks.arena import AbstractArena
 from lrpilot.signals import Floats
-from lrpilot.travel import Cosines, Travel, Weights
+from lrpilot.travel import Motion, Travel, Weights
 
 
 def side_by_side(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -21,10 +21,9 @@ def side_by_side(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate([np.pad(part, ((0, 0), (0, most - part.shape[1]))) for part in parts])
 
 
-def end_to_end(parts: Iterable[Cosines]) -> Cosines:
-    """Return the cosines of all runs, each (B,), from those of parts of the runs, each (B_i,)."""
-    turn, fast, slow = zip(*parts, strict=True)
-    return np.concatenate(turn), np.concatenate(fast), np.concatenate(slow)
+def end_to_end(parts: Iterable[Motion]) -> Motion:
+    """Return how all runs moved, each entry (B,), from how parts of the runs did, each (B_i,)."""
+    return Motion(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 class AbstractTask(ABC):
@@ -78,8 +77,8 @@ class AbstractTask(ABC):
         """
         self._travel.start(self.weights(), slots)
 
-    def motion(self) -> Cosines:
-        """Return how straight the weights moved since the last call, each (B,): see `Travel.move`; at decisions."""
+    def motion(self) -> Motion:
+        """Return how the weights moved since the last call, each (B,): see `Travel.move`; at decisions."""
         return self._travel.move(self.weights())
 
     @cached_property

@@ -15,7 +15,7 @@ from lrpilot.envs.tasks.base import AbstractTask, end_to_end, side_by_side
 from lrpilot.envs.tasks.net_group import NetGroup
 from lrpilot.envs.tasks.net_problems import NetProblems, draw_structure, suitable
 from lrpilot.signals import Floats
-from lrpilot.travel import Cosines, Weights
+from lrpilot.travel import Motion, Weights
 
 
 class NetTask(AbstractTask):
@@ -94,8 +94,8 @@ class NetTask(AbstractTask):
         for group, mine in zip(self.groups, self._parts(self._marked(slots)), strict=True):
             group.travel.start(group.parameters.numpy(), mine.numpy())
 
-    def motion(self) -> Cosines:
-        """Return how straight the weights moved since the last call; see `AbstractTask.motion`."""
+    def motion(self) -> Motion:
+        """Return how the weights moved since the last call; see `AbstractTask.motion`."""
         return end_to_end(group.travel.move(group.parameters.numpy()) for group in self.groups)
 
     def reference(self) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lrpilot.envs.tasks.base import AbstractTask, end_to_end, side_by_side
 from lrpilot.signals import Floats
-from lrpilot.travel import Cosines, Weights
+from lrpilot.travel import Motion, Weights
 
 Make = Callable[[int], AbstractTask]  # batch size -> task; must survive pickling
 
@@ -69,8 +69,8 @@ class ParallelTask(AbstractTask):
         """Follow the weights from here on, each part in its process; see `AbstractTask.depart`."""
         self._all("depart", [(part,) for part in self._parts(self._marked(slots))])
 
-    def motion(self) -> Cosines:
-        """Return how straight the weights moved since the last call; see `AbstractTask.motion`."""
+    def motion(self) -> Motion:
+        """Return how the weights moved since the last call; see `AbstractTask.motion`."""
         return end_to_end(answer for answer, _ in self._all("motion"))
 
     def reference(self) -> Floats:

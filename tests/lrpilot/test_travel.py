@@ -5,30 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrpilot.travel import UNKNOWN, Travel
+from lrpilot.travel import UNKNOWN, Motion, Travel
 
 
-def walk(*points: list[float]) -> list[tuple[float, float, float]]:
+def walk(*points: list[float]) -> list[Motion]:
     travel = Travel()
     travel.start(np.array(points[0]))
     return [travel.move(np.array(point)) for point in points[1:]]
 
 
 def test_a_straight_line_persists_and_a_bounce_turns_back() -> None:
-    assert walk([0.0, 0.0], [1.0, 1.0]) == [UNKNOWN]  # nothing to compare with yet
-    np.testing.assert_allclose(walk([0.0, 0.0], [1.0, 1.0], [3.0, 3.0])[-1], 1.0)
-    np.testing.assert_allclose(walk([0.0, 0.0], [1.0, 1.0], [0.0, 0.0])[-1], -1.0)
-    np.testing.assert_allclose(walk([0.0, 0.0], [1.0, 0.0], [1.0, 1.0])[-1], 0.0, atol=1e-12)
+    assert walk([0.0, 0.0], [3.0, 4.0]) == [Motion(0.0, 0.0, 0.0, 5.0)]  # nothing to compare with yet
+    np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [9.0, 12.0])[-1], [1.0, 1.0, 1.0, 10.0])
+    np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [0.0, 0.0])[-1], [-1.0, -1.0, -1.0, 5.0])
+    np.testing.assert_allclose(walk([0.0, 0.0], [1.0, 0.0], [1.0, 2.0])[-1], [0.0, 0.0, 0.0, 2.0], atol=1e-12)
 
 
 def test_a_slow_drift_under_bouncing_shows_in_the_long_memory() -> None:
     """Steep direction bounces with ±1, flat one advances by 0.2: turn is against, persistence for."""
     points = [[(-1.0) ** k, 0.2 * k] for k in range(40)]
-    turn, fast, slow = walk(*points)[-1]
+    turn, fast, slow, _ = walk(*points)[-1]
     assert turn < -0.9
     assert fast < slow
     pure = walk(*[[(-1.0) ** k, 0.0] for k in range(40)])[-1]
-    assert slow > pure[2] + 0.1
+    assert slow > pure.slow + 0.1
 
 
 def test_many_runs_are_the_single_ones_and_restart_alone() -> None:
@@ -36,14 +36,14 @@ def test_many_runs_are_the_single_ones_and_restart_alone() -> None:
     both = Travel()
     both.start(points[0])
     for point in points[1:6]:
-        cosines = both.move(point)
+        motion = both.move(point)
     for run in range(3):
-        np.testing.assert_allclose([c[run] for c in cosines], walk(*points[:6, run].tolist())[-1])
+        np.testing.assert_allclose([entry[run] for entry in motion], walk(*points[:6, run].tolist())[-1])
     both.start(points[6], np.array([True, False, False]))
     after = both.move(points[7])
-    assert [c[0] for c in after] == [0.0, 0.0, 0.0]
+    assert [entry[0] for entry in after] == [0.0, 0.0, 0.0, pytest.approx(np.linalg.norm(points[7, 0] - points[6, 0]))]
     expected = walk(*points[:6, 1].tolist(), points[7, 1].tolist())[-1]
-    np.testing.assert_allclose([c[1] for c in after], expected)
+    np.testing.assert_allclose([entry[1] for entry in after], expected)
 
 
 def test_new_parameters_and_weights_that_are_not_finite_are_unknown() -> None:
@@ -51,13 +51,15 @@ def test_new_parameters_and_weights_that_are_not_finite_are_unknown() -> None:
     assert travel.move(np.ones(3)) == UNKNOWN
     assert travel.move(np.ones(5)) == UNKNOWN
     travel.move(np.zeros(5))
-    assert all(np.isfinite(travel.move(np.full(5, bad))).all() for bad in (np.nan, np.inf, 1e300))
+    assert all(np.isfinite(travel.move(np.full(5, bad))[:3]).all() for bad in (np.nan, np.inf, 1e300))
+    assert not np.isfinite(travel.move(np.full(5, np.nan)).length)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_units_do_not_matter_and_state_restores(scale: float) -> None:
     points = np.random.default_rng(1).normal(size=(6, 4))
-    np.testing.assert_allclose(walk(*(scale * points).tolist()), walk(*points.tolist()))
+    units = [1.0, 1.0, 1.0, scale]
+    np.testing.assert_allclose(walk(*(scale * points).tolist()), np.array(walk(*points.tolist())) * units)
     travel = Travel()
     travel.start(points[0])
     travel.move(points[1])
