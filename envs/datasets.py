@@ -141,6 +141,10 @@ _DATASETS: dict[str, Callable[[], Dataset]] = {
     "wine": lambda: _vector("wine"),
 }
 _RANDOM: dict[str, Callable[[np.random.Generator], Dataset]] = {
+    "broad_images": lambda rng: _scaled(*random_data.images(rng, broad=True), (0, 1, 2, 3)),
+    "broad_signals": lambda rng: _scaled(*random_data.signals(rng, broad=True), (0, 1, 2)),
+    "broad_texts": lambda rng: _numbered(random_data.texts(rng, broad=True)),
+    "broad_vectors": lambda rng: _scaled(*random_data.vectors(rng, broad=True), (0,)),
     "random_images": lambda rng: _scaled(*random_data.images(rng), (0, 1, 2, 3)),
     "random_language": lambda rng: _numbered(random_data.language(rng)),
     "random_signals": lambda rng: _scaled(*random_data.signals(rng), (0, 1, 2)),
