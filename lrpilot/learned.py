@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -89,7 +90,7 @@ class LearnedLR(AbstractMetricLR):
             )
         if self._reads_gradients and groups:
             self._schedule.travel.start(readings.weights(optimizer))
-            self._schedule.agree = readings.agreed
+            self._schedule.agree = partial(readings.agreed, optimizer)
         super().__init__(optimizer, last_epoch)
         self._calm = self._schedule.highest
 

@@ -29,9 +29,7 @@ def gradient_sq(optimizer: Optimizer) -> float:
 
 
 def weights(optimizer: Optimizer) -> NDArray[np.float32]:
-    """Return a sketch of the weights held here: every k-th entry of each parameter times √k, at most 1024 of each.
-
-    So products of sketches are, up to sampling, those of all weights.
+    """Return a sketch of the weights held here: every k-th entry of each parameter, at most 1024 of each.
 
     Args:
         optimizer: Its parameters are read.
@@ -47,16 +45,18 @@ def weights(optimizer: Optimizer) -> NDArray[np.float32]:
     return sketch
 
 
-def agreed(gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
+def agreed(optimizer: Optimizer, gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
     """Return the mean of what ranks read, so that all decide alike; a collective, if there are several.
 
     Args:
+        optimizer: Its parameters are counted: all of them moved as far, on average, as those in the sketch.
         gradient_sq: Squared norm of the gradients here; NaN: there are none, and this rank does not count.
-        motion: How the weights here moved: see `Travel.move`.
+        motion: How the sketch of the weights here moved: see `Travel.move`.
 
     Returns:
         Both, the same on all ranks; NaN and zeros where no rank has gradients.
     """
+    motion = motion._replace(length=motion.length * math.sqrt(_entries_for_each_read(optimizer)))
     if not many_ranks():
         return gradient_sq, motion
     row = [gradient_sq, *motion, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(motion) + 2)
@@ -77,6 +77,11 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+def _entries_for_each_read(optimizer: Optimizer) -> float:
+    sizes = [_own_part(parameter.detach()).numel() for parameter in _parameters(optimizer)]
+    read = sum(-(-size // -(-size // SKETCH)) for size in sizes if size)
+    return sum(sizes) / read if read else 1.0
+
+
 def _thinned(flat: Tensor) -> Tensor:
-    apart = -(-flat.numel() // SKETCH)
-    return flat if apart == 1 else flat[::apart] * math.sqrt(apart)
+    return flat if flat.numel() <= SKETCH else flat[:: -(-flat.numel() // SKETCH)]
