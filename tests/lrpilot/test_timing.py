@@ -40,7 +40,8 @@ def test_with_a_power_of_2_a_third_of_the_decisions_comes_in_the_first_ninth(hor
 
 @pytest.mark.parametrize("horizon", [1, 13, 60, 240, 1_003])
 def test_the_run_time_decides_then_and_only_then(policy_maker: Callable[..., SchedulePolicy], horizon: int) -> None:
-    policy = policy_maker(action="multiple_of_base", decisions=20, power=2.0, **(ACTS | {"anchor": "constant"}))
+    acts = ACTS | {"anchor": "constant", "signals": ["progress", "level", "slow"]}
+    policy = policy_maker(action="multiple_of_base", decisions=20, power=2.0, **acts)
     schedule = policy.schedule(base_lr=1.0, horizon=horizon)
     lrs = [schedule.lr, *(schedule(1.0 / (1 + step)) for step in range(horizon + 5))]
     changed = 1 + np.flatnonzero(np.diff(lrs))
