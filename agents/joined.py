@@ -1,9 +1,9 @@
 """Policies for different kinds of runs as one network: for short runs and long ones, with their gradients or without.
 
 What a decision has to be depends on how many losses it rests on and on what else can be read, and agents that train on
-runs of all kinds are behind those that train on one (docs/log.md). Each kind of runs has a gate, a unit that is 1 on
-them and -1 on others. There it saturates the hidden units of the policies that are not meant, and takes away what they
-then add. So a joined policy is a file like any other, and whatever reads policies reads it.
+runs of all kinds are behind those that train on one (docs/log.md). Here each kind of runs has its policies, whose
+hidden units are saturated on all others, and a gate, a unit that is 1 on that kind and -1 elsewhere, where it takes
+away what they then add. So a joined policy is a file like any other, and whatever reads policies reads it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import numpy as np
 import torch
@@ -140,15 +140,15 @@ _DATASETS: dict[str, Callable[[], Dataset]] = {
     "photographs": _photographs,
     "wine": lambda: _vector("wine"),
 }
+_LABELLED: dict[str, Callable[[bool, np.random.Generator], Dataset]] = {
+    "images": lambda broad, rng: _scaled(*random_data.images(rng, broad), (0, 1, 2, 3)),
+    "signals": lambda broad, rng: _scaled(*random_data.signals(rng, broad), (0, 1, 2)),
+    "texts": lambda broad, rng: _numbered(random_data.texts(rng, broad)),
+    "vectors": lambda broad, rng: _scaled(*random_data.vectors(rng, broad), (0,)),
+}
 _RANDOM: dict[str, Callable[[np.random.Generator], Dataset]] = {
-    "broad_images": lambda rng: _scaled(*random_data.images(rng, broad=True), (0, 1, 2, 3)),
-    "broad_signals": lambda rng: _scaled(*random_data.signals(rng, broad=True), (0, 1, 2)),
-    "broad_texts": lambda rng: _numbered(random_data.texts(rng, broad=True)),
-    "broad_vectors": lambda rng: _scaled(*random_data.vectors(rng, broad=True), (0,)),
-    "random_images": lambda rng: _scaled(*random_data.images(rng), (0, 1, 2, 3)),
     "random_language": lambda rng: _numbered(random_data.language(rng)),
-    "random_signals": lambda rng: _scaled(*random_data.signals(rng), (0, 1, 2)),
-    "random_texts": lambda rng: _numbered(random_data.texts(rng)),
-    "random_vectors": lambda rng: _scaled(*random_data.vectors(rng), (0,)),
+    **{f"random_{kind}": partial(make, False) for kind, make in _LABELLED.items()},
+    **{f"broad_{kind}": partial(make, True) for kind, make in _LABELLED.items()},
 }
 _DATASETS = {name: cache(loader) for name, loader in _DATASETS.items()}

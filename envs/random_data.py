@@ -44,10 +44,6 @@ def vectors(rng: np.random.Generator, broad: bool = False) -> Labelled:
     return features @ mixing, labels
 
 
-def _classes(rng: np.random.Generator, most: int, broad: bool) -> int:
-    return round(scale(rng, 2, MOST_CLASSES)) if broad else int(rng.integers(2, most + 1))
-
-
 def images(rng: np.random.Generator, broad: bool = False) -> Labelled:
     """Return smooth patterns of 8 × 8 to 12 × 12 pixels, one for each class, shifted at random and under noise.
 
@@ -130,3 +126,7 @@ def language(rng: np.random.Generator) -> tuple[Symbols, Symbols]:
         rows: NDArray[np.float64] = np.where(far[:, None], logits[1][chain[t - 2]], logits[0][chain[t - 1]])
         chain[t] = (rows + rng.gumbel(size=rows.shape)).argmax(1)
     return chain[:-1].T.copy(), chain[1:].T.copy()
+
+
+def _classes(rng: np.random.Generator, most: int, broad: bool) -> int:
+    return round(scale(rng, 2, MOST_CLASSES)) if broad else int(rng.integers(2, most + 1))

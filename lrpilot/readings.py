@@ -78,10 +78,16 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
 
 
 def _entries_for_each_read(optimizer: Optimizer) -> float:
+    """All weights held here over those that `weights` reads."""
     sizes = [_own_part(parameter.detach()).numel() for parameter in _parameters(optimizer)]
-    read = sum(-(-size // -(-size // SKETCH)) for size in sizes if size)
-    return sum(sizes) / read if read else 1.0
+    read = sum(len(range(0, size, _apart(size))) for size in sizes)
+    return sum(sizes) / max(read, 1)
 
 
 def _thinned(flat: Tensor) -> Tensor:
-    return flat if flat.numel() <= SKETCH else flat[:: -(-flat.numel() // SKETCH)]
+    return flat[:: _apart(flat.numel())]
+
+
+def _apart(size: int) -> int:
+    """How far apart the entries are that are read of a tensor of so many."""
+    return max(1, -(-size // SKETCH))

@@ -176,7 +176,7 @@ class Signals:
             log_multiple: Mean log of LR over its reference in this interval.
             reference: The reference LR now (bound or base LR), per step, positive.
             gradient_sq: Squared norm of the gradient that the interval's last step used; NaN where unknown.
-            motion: The weights' newest displacement, from `Travel.move`; 0 where unknown.
+            motion: The weights' newest displacement, from `Travel.move`; `UNKNOWN` where weights can't be read.
         """
         if self.count == 0:
             return
@@ -235,7 +235,9 @@ class Signals:
         self.efficiency = f.maximum(f.minimum(-self.change / f.maximum(promised, 1e-12), RANGE), -RANGE)
         self.mean_efficiency = self.mean_efficiency + SLOW * (self.efficiency - self.mean_efficiency)
         measured = f.isfinite(length)
-        moved = f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - math.log(steps) / 2  # by steps at random
+        moved = (
+            f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - math.log(steps) / 2
+        )  # as if steps were independent
         self.stride = f.where(measured, f.maximum(self.gradient / 2 + moved - mean, SHORTEST_STRIDE), 0.0)
         self.has_gradient = f.where(known, 1.0, 0.0)
 

@@ -96,8 +96,9 @@ class Travel:
 
 def _motion(step: Weights, *earlier: Weights) -> Motion:
     if step.ndim > 1:
-        turn, fast, slow = (_cosine(step, other) for other in earlier)
-        return Motion(turn, fast, slow, np.sqrt(_inner(step, step)))
+        length_sq = _inner(step, step)
+        turn, fast, slow = (_cosine(_inner(step, other), length_sq * _inner(other, other)) for other in earlier)
+        return Motion(turn, fast, slow, np.sqrt(length_sq))
     rows = np.array((step, *earlier), dtype=np.float64)  # of one run: a product or two, at a fifth of the cost
     inner, squares = rows[1:] @ rows[0], np.einsum("ij,ij->i", rows, rows)
     cosines = inner / np.sqrt(np.maximum(squares[1:] * squares[0], 1e-300))
@@ -105,9 +106,8 @@ def _motion(step: Weights, *earlier: Weights) -> Motion:
     return Motion(turn, fast, slow, math.sqrt(squares[0]))
 
 
-def _cosine(a: Weights, b: Weights) -> Any:
-    cosine = _inner(a, b) / np.sqrt(np.maximum(_inner(a, a) * _inner(b, b), 1e-300))
-    return np.nan_to_num(cosine, nan=0.0, posinf=0.0, neginf=0.0)
+def _cosine(inner: Any, squares: Any) -> Any:
+    return np.nan_to_num(inner / np.sqrt(np.maximum(squares, 1e-300)), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _inner(a: Weights, b: Weights) -> Any:

@@ -78,7 +78,7 @@ def test_a_row_holds_without_failures_if_the_interval_reaches_zero(high: float, 
 def test_one_row_is_measured_anew_and_the_others_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output, gain = tmp_path / "transfer.json", Paired(0.1, 0.0, 0.2, 0.6, 0.0, 0.4)
     output.write_text(RESULTS.read_text())
-    (name, *_) = again = list(rows())[1:2]
+    name = list(rows())[1]
     monkeypatch.setattr(
         "lrpilot.experiments.transfer.transfers",
         lambda chosen, *_: (Transfer(row, "universal", gain, gain, [0.0] * 5, [0.0] * 5, (0, 1)) for row in chosen),
@@ -86,4 +86,4 @@ def test_one_row_is_measured_anew_and_the_others_kept(tmp_path: Path, monkeypatc
     main(["--row", name, "--output", str(output)])
     before, after = (json.loads(path.read_text())["rows"] for path in (RESULTS, output))
     assert [row["row"] for row in after] == list(rows())
-    assert [row["row"] for row, old in zip(after, before, strict=True) if row != old] == again
+    assert [row["row"] for row, old in zip(after, before, strict=True) if row != old] == [name]
