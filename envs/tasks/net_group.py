@@ -15,7 +15,7 @@ from lrpilot.envs.tasks.arena import AbstractArena
 from lrpilot.envs.tasks.augmentation import augment
 from lrpilot.envs.tasks.loader import Loader
 from lrpilot.envs.tasks.net_problems import NetBatch, NetProblems, Structure, draw_batch, part_of
-from lrpilot.envs.tasks.optimizers import OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
+from lrpilot.envs.tasks.optimizers import ADAMS, OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
 from lrpilot.envs.tasks.right_lr import right_lr
 from lrpilot.travel import Travel
 
@@ -101,7 +101,7 @@ class NetGroup(AbstractArena):
     @property
     def reference(self) -> Tensor:
         """Base LR of each run, shape (B,), per step: right LR × error, × (1 − momentum) for SGD."""
-        reach = torch.ones(()) if self.structure.optimizer == "adamw" else 1 - self._repeated(self.batch.momentum)
+        reach = torch.ones(()) if self.structure.optimizer in ADAMS else 1 - self._repeated(self.batch.momentum)
         return self.right_lr * self.lr_error * reach
 
     def hidden(self) -> Tensor:

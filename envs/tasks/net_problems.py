@@ -16,7 +16,7 @@ from lrpilot.envs.dataset import Dataset, split
 from lrpilot.envs.datasets import load_dataset
 from lrpilot.envs.tasks.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.layers import Network
-from lrpilot.envs.tasks.optimizers import OPTIMIZERS
+from lrpilot.envs.tasks.optimizers import ADAMS, OPTIMIZERS
 from lrpilot.envs.tasks.ranges import Range, check_ranges, log_uniform
 
 _ALLOWED: dict[str, Range] = {
@@ -47,8 +47,8 @@ class NetProblems:
         augment: Strength of the augmentation of mini-batches; see `augmentation`.
         lr_error: Base LR over the LR that seems right at the start (log-uniform).
         momentum: Momentum of SGD; one is drawn for each problem.
-        beta1: The same for AdamW's β₁.
-        beta2: The same for AdamW's β₂.
+        beta1: The same for β₁ of AdamW and Adamax.
+        beta2: The same for their β₂ and for RMSprop's α.
         shrink: Share of the weights that weight decay takes away in a step with the right LR (log-uniform).
         no_decay: Probability of no weight decay.
     """
@@ -208,7 +208,7 @@ def draw_batch(problems: NetProblems, structure: Structure, count: int, rng: np.
     targets = np.where(wrong, rng.integers(train.classes, size=clean.shape), clean)
     held_out = _distinct(count, len(validation.targets), min(problems.held_out, len(validation.targets)), rng)
     start = [_fresh_weights(structure.network, rng) for _ in range(count)]
-    momentum = rng.choice(problems.beta1 if structure.optimizer == "adamw" else problems.momentum, count)
+    momentum = rng.choice(problems.beta1 if structure.optimizer in ADAMS else problems.momentum, count)
     beta2 = rng.choice(problems.beta2, count)
     shrink = log_uniform(problems.shrink, count, rng) * (rng.random(count) >= problems.no_decay)
     lr_error = log_uniform(problems.lr_error, count, rng)

@@ -9,15 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-EPSILON = 1e-8  # AdamW's; torch's default
+EPSILON = 1e-8  # torch's default
 
 
 class Hyper(NamedTuple):
     """What the optimizers of B runs are set to.
 
     Attributes:
-        momentum: SGD's momentum, or AdamW's β₁, shape (B,).
-        beta2: AdamW's β₂ or RMSprop's α, shape (B,); SGD has no use for it.
+        momentum: SGD's momentum, or β₁ of AdamW and Adamax, shape (B,).
+        beta2: β₂ of these two, or RMSprop's α, shape (B,); SGD has no use for it.
         weight_decay: λ, shape (B,): added to SGD's gradient as λw; AdamW shrinks w by the factor 1 − lr·λ.
     """
 
@@ -170,10 +170,50 @@ class RMSprop(AbstractOptimizer):
         parameters.addcmul_(self.velocity, lr[:, None], value=-1)
 
 
+class Adamax(AbstractOptimizer):
+    """Adam with the largest gradient of late in place of its mean square (arXiv 1412.6980, algorithm 2).
+
+    With g′ = g + λw, m ← β₁m + (1 − β₁)g′, u ← max(β₂u, |g′| + ε) and t the steps of the run so far:
+
+        w ← w − lr · m / (1 − β₁ᵗ) / u
+
+    The same numbers as `torch.optim.Adamax` with its default ε = 1e-8.
+
+    Args:
+        hyper: Settings of the B runs.
+        like: Parameters, shape (B, P); their shape and dtype are taken.
+
+    Example:
+        The first step goes lr along the sign of the gradient; a smaller gradient then makes a smaller step:
+
+        >>> w = torch.zeros(1, 1, dtype=torch.float64)
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> adamax = Adamax(Hyper(0 * one, one, 0 * one), w)
+        >>> for size in (2.0, 1.0): adamax.step(w, w + size - w, 0.1 * one)
+        >>> w
+        tensor([[-0.1500]], dtype=torch.float64)
+    """
+
+    def __init__(self, hyper: Hyper, like: Tensor) -> None:
+        self.beta1, self.beta2, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
+        self.first, self.largest = torch.zeros_like(like), torch.zeros_like(like)
+        self.steps = torch.zeros(len(like), 1, dtype=like.dtype)
+
+    def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Make one step; see `AbstractOptimizer.step`."""
+        gradient = torch.addcmul(gradient, self.weight_decay, parameters)
+        self.steps += 1
+        self.first.lerp_(gradient, 1 - self.beta1)
+        self.largest = torch.maximum(self.beta2 * self.largest, gradient.abs().add_(EPSILON))
+        parameters.addcmul_(self.first / self.largest, lr[:, None] / (1 - self.beta1**self.steps), value=-1)
+
+
 OPTIMIZERS: dict[str, Callable[[Hyper, Tensor], AbstractOptimizer]] = {
     "sgd": SGD,
     "nesterov": lambda hyper, like: SGD(hyper, like, nesterov=True),
     "adamw": AdamW,
     "rmsprop": RMSprop,
+    "adamax": Adamax,
 }
-SIGN_LIKE = frozenset({"adamw", "rmsprop"})  # whose first step goes along the sign of the gradient
+ADAMS = frozenset({"adamw", "adamax"})  # whose momentum is β₁, of an average of gradients
+SIGN_LIKE = ADAMS | {"rmsprop"}  # whose first step goes along the sign of the gradient

@@ -22,6 +22,8 @@ def torch_optimizer(kind: str, parameter: nn.Parameter, of: Hyper, run: int) -> 
     momentum, beta2, decay = (float(entry[run]) for entry in of)
     if kind == "adamw":
         return torch.optim.AdamW([parameter], 1.0, betas=(momentum, beta2), weight_decay=decay)
+    if kind == "adamax":
+        return torch.optim.Adamax([parameter], 1.0, betas=(momentum, beta2), weight_decay=decay)
     if kind == "rmsprop":
         return torch.optim.RMSprop([parameter], 1.0, alpha=beta2, momentum=momentum, weight_decay=decay)
     nesterov = kind == "nesterov" and momentum > 0  # torch refuses it without momentum, where it changes nothing
