@@ -27,6 +27,7 @@ PACE_UNIT = 3.0  # nats; what the signal `pace` is in units of
 SATURATED = 12.0  # tanh of more is 1 to the last bit
 LARGEST_PUSH = 96.0  # of a unit that must saturate; beyond it sums lose digits that count
 SHARPNESS = 1e5  # of switches: they are at -1 or 1, to the last bit, for any two lengths of runs
+RANGE = ("log_low", "log_high", "log_start")  # of what a policy sets: others may practise in another one
 SHARED = ("action", "decisions", "anchor", "log_low", "log_high", "max_change", "log_start", "reflex", "power")
 
 
@@ -82,7 +83,8 @@ def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolic
     """Return the one policy of all agents of a recipe.
 
     On each kind of runs acts the agent that is for it and sees losses alone: a further one, or else the first. Where
-    gradients are shown and an agent for such runs sees them, the mean of what both do is done.
+    gradients are shown and an agent for such runs sees them, the mean of what both do is done. All begin and end where
+    the first does, also those that were trained from another start or within other ends.
 
     Args:
         recipe: Says which of them acts when.
@@ -94,7 +96,9 @@ def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolic
     first = agents[FIRST]
     if not isinstance(recipe, NetRecipe) or not recipe.further:
         return first
-    parts = [Part(_acting(recipe, agents, kind), kind) for kind in _kinds(recipe)]
+    common = {key: first.card[key] for key in RANGE if key in first.card}
+    alike = {name: SchedulePolicy({**agent.card, **common}, agent.layers) for name, agent in agents.items()}
+    parts = [Part(_acting(recipe, alike, kind), kind) for kind in _kinds(recipe)]
     policy = join(parts, recipe.decisions.decisions)
     origins = {
         name: {key: agents[name].card["trained"][key] for key in ("iterations", "decisions", "commit")}

@@ -224,9 +224,15 @@ def test_which_agent_of_a_recipe_acts_when(
     agents = {FIRST: long, "shorter": short, "sighted": sighted}
     trained = {"iterations": 1, "decisions": 2, "commit": "none"}
     agents = {name: SchedulePolicy({**agent.card, "trained": trained}, agent.layers) for name, agent in agents.items()}
+    elsewhere = {**sighted.card, "trained": trained, "log_start": -4.0, "log_high": 7.0}
+    agents["sighted"] = SchedulePolicy(elsewhere, sighted.layers)
     chosen = ["shorter" if horizon < 3 * 60 else FIRST]
     if shown and 3 * 60 <= horizon < 5 * 60:
         chosen.append("sighted")
     seen = observations(horizon, shown)
     wanted = meant(seen, *(agents[name] for name in chosen))
-    np.testing.assert_allclose(together(recipe, agents).action(seen), wanted, atol=2e-5)
+    policy = together(recipe, agents)
+    np.testing.assert_allclose(policy.action(seen), wanted, atol=2e-5)
+    assert [policy.card[key] for key in ("log_start", "log_high")] == [
+        long.card[key] for key in ("log_start", "log_high")
+    ]
