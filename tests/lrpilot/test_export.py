@@ -65,8 +65,9 @@ def test_onnx_acts_like_each_shipped_policy(name: str) -> None:
     pytest.importorskip("onnx")
     policy, full = load_policy(name), observations(0)
     action = by_a_stranger(onnx_bytes(policy), full)
-    np.testing.assert_allclose(action, policy.action(full), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(action, [policy.action(one) for one in full.T], rtol=0, atol=1e-6)
+    # Sums of several hundred products, in single precision, in another order: 1.2e-6 has been seen.
+    np.testing.assert_allclose(action, policy.action(full), rtol=0, atol=3e-6)
+    np.testing.assert_allclose(action, [policy.action(one) for one in full.T], rtol=0, atol=3e-6)
     assert action.std() > 0.05
 
 
