@@ -58,6 +58,8 @@ def torch_optimizer(group: NetGroup, run: int) -> torch.optim.Optimizer:
     decay /= group.right_lr
     if group.structure.optimizer == "adamw":
         return torch.optim.AdamW(network.parameters(), 1.0, betas=(momentum, beta2), weight_decay=decay)
+    if group.structure.optimizer == "adamax":
+        return torch.optim.Adamax(network.parameters(), 1.0, betas=(momentum, beta2), weight_decay=decay)
     if group.structure.optimizer == "rmsprop":
         return torch.optim.RMSprop(network.parameters(), 1.0, alpha=beta2, momentum=momentum, weight_decay=decay)
     nesterov = group.structure.optimizer == "nesterov" and momentum > 0
