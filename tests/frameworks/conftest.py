@@ -50,7 +50,7 @@ class Spied(LearnedLR):
         means = losses or [sum(step) / len(step) for step in self.steps]
         schedule = load_policy("universal").schedule(base_lr=self.base_lr, horizon=self.horizon)
         schedule.travel.start(self.start)
-        schedule.agree = partial(readings.agreed, self.optimizer)  # how far all weights have moved, not those read alone
+        schedule.agree = partial(readings.agreed, self.optimizer)  # how far all weights moved
         pairs = zip(means, self.read, strict=True)
         return [schedule.lr, *(schedule(loss, *read) for loss, read in pairs)]
 
