@@ -235,9 +235,8 @@ class Signals:
         self.efficiency = f.maximum(f.minimum(-self.change / f.maximum(promised, 1e-12), RANGE), -RANGE)
         self.mean_efficiency = self.mean_efficiency + SLOW * (self.efficiency - self.mean_efficiency)
         measured = f.isfinite(length)
-        moved = (
-            f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - math.log(steps) / 2
-        )  # as if steps were independent
+        # A step's part of the displacement, as if steps were independent.
+        moved = f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - math.log(steps) / 2
         self.stride = f.where(measured, f.maximum(self.gradient / 2 + moved - mean, SHORTEST_STRIDE), 0.0)
         self.has_gradient = f.where(known, 1.0, 0.0)
 
