@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from functools import partial
 from typing import Any
 
 import torch
@@ -90,7 +89,7 @@ class LearnedLR(AbstractMetricLR):
             )
         if self._reads_gradients and groups:
             self._schedule.travel.start(readings.weights(optimizer))
-            self._schedule.agree = partial(readings.agreed, optimizer)
+            self._schedule.agree = readings.agreed
         super().__init__(optimizer, last_epoch)
         self._calm = self._schedule.highest
 
@@ -121,7 +120,8 @@ class LearnedLR(AbstractMetricLR):
 
     def _advance(self) -> None:
         if math.isfinite(self._gradient_sq):
-            self._schedule.advance(self._gradient_sq, readings.weights(self.optimizer))
+            read = readings.weights(self.optimizer), readings.gradient(self.optimizer)
+            self._schedule.advance(self._gradient_sq, *read)
             self._gradient_sq = math.nan
         else:
             self._schedule.advance()

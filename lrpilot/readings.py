@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -29,7 +30,9 @@ def gradient_sq(optimizer: Optimizer) -> float:
 
 
 def weights(optimizer: Optimizer) -> NDArray[np.float32]:
-    """Return a sketch of the weights held here: every k-th entry of each parameter, at most 1024 of each.
+    """Return a sketch of the weights held here: every k-th entry of each parameter times √k, at most 1024 of each.
+
+    So inner products of sketches estimate those of what they are of, whatever the sizes of the parameters.
 
     Args:
         optimizer: Its parameters are read.
@@ -37,26 +40,32 @@ def weights(optimizer: Optimizer) -> NDArray[np.float32]:
     Returns:
         All entries in one dimension, on the CPU.
     """
-    parts = [_thinned(_own_part(parameter.detach()).reshape(-1)) for parameter in _parameters(optimizer)]
-    devices = {part.device for part in parts}
-    if len(devices) > 1:
-        parts = [part.cpu() for part in parts]
-    sketch: NDArray[np.float32] = torch.cat([part.float() for part in parts]).cpu().numpy()
-    return sketch
+    return _sketch(_own_part(parameter.detach()) for parameter in _parameters(optimizer))
 
 
-def agreed(optimizer: Optimizer, gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
+def gradient(optimizer: Optimizer) -> NDArray[np.float32]:
+    """Return the same of the gradients; zeros for parameters without one.
+
+    Args:
+        optimizer: Its parameters' `.grad` are read; none may be sparse.
+
+    Returns:
+        As long as the sketch of the weights.
+    """
+    parameters = _parameters(optimizer)
+    return _sketch(_own_part(torch.zeros_like(p) if p.grad is None else p.grad) for p in parameters)
+
+
+def agreed(gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
     """Return the mean of what ranks read, so that all decide alike; a collective, if there are several.
 
     Args:
-        optimizer: Its parameters are counted: all of them moved as far, on average, as those in the sketch.
         gradient_sq: Squared norm of the gradients here; NaN: there are none, and this rank does not count.
         motion: How the sketch of the weights here moved: see `Travel.move`.
 
     Returns:
         Both, the same on all ranks; NaN and zeros where no rank has gradients.
     """
-    motion = motion._replace(length=motion.length * math.sqrt(_entries_for_each_read(optimizer)))
     if not many_ranks():
         return gradient_sq, motion
     row = [gradient_sq, *motion, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(motion) + 2)
@@ -77,17 +86,15 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _entries_for_each_read(optimizer: Optimizer) -> float:
-    """All weights held here over those that `weights` reads."""
-    sizes = [_own_part(parameter.detach()).numel() for parameter in _parameters(optimizer)]
-    read = sum(len(range(0, size, _apart(size))) for size in sizes)
-    return sum(sizes) / max(read, 1)
+def _sketch(tensors: Iterable[Tensor]) -> NDArray[np.float32]:
+    parts = [_thinned(tensor.reshape(-1)) for tensor in tensors]
+    devices = {part.device for part in parts}
+    if len(devices) > 1:
+        parts = [part.cpu() for part in parts]
+    sketch: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+    return sketch
 
 
 def _thinned(flat: Tensor) -> Tensor:
-    return flat[:: _apart(flat.numel())]
-
-
-def _apart(size: int) -> int:
-    """How far apart the entries are that are read of a tensor of so many."""
-    return max(1, -(-size // SKETCH))
+    apart = max(1, -(-flat.numel() // SKETCH))
+    return flat[::apart].float() * math.sqrt(apart)

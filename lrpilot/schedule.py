@@ -83,19 +83,26 @@ class Schedule:
         self._multiple = math.exp(self._log_multiple)
         self.lr = self._allowed()
 
-    def __call__(self, loss: float, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
+    def __call__(
+        self,
+        loss: float,
+        gradient_sq: float = math.nan,
+        weights: Weights | None = None,
+        gradient: Weights | None = None,
+    ) -> float:
         """Take in the loss of the step just made and return the LR for the next.
 
         Args:
             loss: Mini-batch loss. A non-finite one is skipped, counted in `skipped`, and makes the LR back off.
             gradient_sq: Squared norm of the gradient of that step, if it is at hand; read only at decisions.
             weights: The weights after that step, or a fixed sample of them, shape (P,), likewise.
+            gradient: The gradient of that step, the same sample of it, likewise.
 
         Returns:
             The LR, per step; also in `lr`.
         """
         self.observe(loss)
-        return self.advance(gradient_sq, weights)
+        return self.advance(gradient_sq, weights, gradient)
 
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several before one `advance`, of the parts of a batch, are averaged."""
@@ -117,12 +124,15 @@ class Schedule:
         if math.isfinite(loss):
             self.highest = loss
 
-    def advance(self, gradient_sq: float = math.nan, weights: Weights | None = None) -> float:
+    def advance(
+        self, gradient_sq: float = math.nan, weights: Weights | None = None, gradient: Weights | None = None
+    ) -> float:
         """Move on by one step; without a new observation no new decision is made.
 
         Args:
             gradient_sq: As in a call.
             weights: As in a call.
+            gradient: As in a call.
 
         Returns:
             The LR, per step; also in `lr`.
@@ -138,7 +148,7 @@ class Schedule:
             self.lr = float(self.limits.clip(self.lr, self._bound))
             return self.lr
         if due and self._losses:
-            self._decide(gradient_sq, weights)
+            self._decide(gradient_sq, weights, gradient)
         self.lr = self._allowed()
         return self.lr
 
@@ -147,7 +157,7 @@ class Schedule:
         """Losses of the whole run that were not finite."""
         return self._skipped + sum(not math.isfinite(loss) for loss in self._losses)
 
-    def _decide(self, gradient_sq: float, weights: Weights | None) -> None:
+    def _decide(self, gradient_sq: float, weights: Weights | None, gradient: Weights | None) -> None:
         self.decides_at = self._next_decision()
         finite = [loss for loss in self._losses if math.isfinite(loss)]
         non_finite = len(self._losses) - len(finite)
@@ -156,7 +166,8 @@ class Schedule:
         self._back_off = back_off(self._back_off, non_finite > 0)
         if finite:
             self.signals.observe_all(finite)
-            gradient_sq, motion = self.agree(gradient_sq, UNKNOWN if weights is None else self.travel.move(weights))
+            motion = UNKNOWN if weights is None else self.travel.move(weights, gradient)
+            gradient_sq, motion = self.agree(gradient_sq, motion)
             self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, motion)
             observation = self.signals.vector(self.calls / self.horizon, self._pace)
             self._log_multiple = self._policy(observation, self._log_multiple)

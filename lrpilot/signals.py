@@ -29,7 +29,7 @@ LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
 FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the three averages of the level
 TIE = 1e-9  # nats; a level that is lower by less is not a better one, but rounding
 SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
-MEDIUM = 0.2  # the same in the average of the persistence
+MEDIUM = 0.2  # the same in the averages of persistence and descent
 SHORTEST_STRIDE = -12.0  # natural log; a step that might change the loss by less is as good as none
 LONGEST_TOLD = 12.0  # steps of an interval; longer ones look the same, or no long run would look familiar
 RANGE = 4.0  # observations are clipped to [-4, 4]
@@ -78,22 +78,13 @@ SIGNALS = (
     Signal("persistence", "2 × cosine between the last displacement and the sum of recent ones", "2 × cosine"),
     Signal("long_persistence", "the same with a longer memory", "2 × cosine"),
     Signal("mean_persistence", "average of long_persistence, doubled", "4 × cosine"),
+    Signal("descent", "2 × cosine between the last displacement and minus the newest gradient", "2 × cosine"),
+    Signal("mean_descent", "average of descent, doubled", "4 × cosine"),
     Signal("stride", "log of ‖gradient‖ · ‖displacement in a step‖ / loss, what it might change, / 3", "nats / 3"),
-    Signal("has_gradient", "1 where gradients can be read; else it and the nine above are 0", "flag", 0.0, 1.0),
+    Signal("has_gradient", "1 where gradients can be read; else it and the eleven above are 0", "flag", 0.0, 1.0),
 )
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
-GRADIENT_SIGNALS = frozenset({
-    "gradient",
-    "gradient_change",
-    "efficiency",
-    "mean_efficiency",
-    "turn",
-    "persistence",
-    "long_persistence",
-    "mean_persistence",
-    "stride",
-    "has_gradient",
-})
+GRADIENT_SIGNALS = frozenset(SIGNAL_NAMES[SIGNAL_NAMES.index("gradient") :])  # they come last
 
 
 @dataclass
@@ -139,6 +130,8 @@ class Signals:
     persistence: Numbers = 0.0
     long_persistence: Numbers = 0.0
     mean_persistence: Numbers = 0.0
+    descent: Numbers = 0.0
+    mean_descent: Numbers = 0.0
     stride: Numbers = 0.0  # log of ‖gradient‖ · ‖displacement‖ / (√steps · loss)
     has_gradient: Numbers = 0.0
 
@@ -205,9 +198,10 @@ class Signals:
         log_reference = f.log(reference)
         self.reference_origin = f.where(started, self.reference_origin, log_reference)
         self.reference = log_reference
-        self.turn, self.persistence, self.long_persistence, length = motion
+        self.turn, self.persistence, self.long_persistence, length, self.descent = motion
         self._close_gradient(started, mean, n, gradient_sq, length)
         self.mean_persistence = self.mean_persistence + MEDIUM * (self.long_persistence - self.mean_persistence)
+        self.mean_descent = self.mean_descent + MEDIUM * (self.descent - self.mean_descent)
         self.intervals = self.intervals + 1
         self.count, self.total, self.total_sq, self.weighted = 0, 0.0, 0.0, 0.0
 
@@ -266,10 +260,10 @@ class Signals:
         interval, paced = (f.log(f.maximum(f.minimum(n, LONGEST_TOLD), 1.0)) / 3 for n in (self.steps, pace))
         moved = (self.reference - self.reference_origin) / 3
         efficiencies = (self.efficiency, self.mean_efficiency)
-        cosines = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
-        gradient = [
-            entry * self.has_gradient for entry in (self.promise / 3, grown, *efficiencies, *cosines, self.stride / 3)
-        ]
+        persistences = (2 * self.turn, 2 * self.persistence, 2 * self.long_persistence, 4 * self.mean_persistence)
+        steps = (2 * self.descent, 4 * self.mean_descent, self.stride / 3)
+        read = (self.promise / 3, grown, *efficiencies, *persistences, *steps)
+        gradient = [entry * self.has_gradient for entry in read]
         first = (progress, self.log_multiple / 3, self.level / 5)
         recent = (self.log_multiple_change, interval, paced, swing, drift)
         entries = (*first, *squashed, *scores, *memory, *recent, moved, *gradient)

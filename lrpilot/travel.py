@@ -21,12 +21,15 @@ class Motion(NamedTuple):
         fast: The same with the sum of recent ones.
         slow: The same with a longer memory.
         length: Its Euclidean norm; NaN or infinite where it is not known.
+        descent: Its cosine with the negative of the newest gradient: the smaller, the more of it is noise, or
+            bounces in steep directions; 0 where no gradient is known.
     """
 
     turn: Any = 0.0
     fast: Any = 0.0
     slow: Any = 0.0
     length: Any = math.nan
+    descent: Any = 0.0
 
 
 UNKNOWN = Motion()
@@ -66,14 +69,15 @@ class Travel:
         for name, value in self.state().items():
             value[slots] = weights[slots] if name == "last" else 0.0
 
-    def move(self, weights: Weights) -> Motion:
+    def move(self, weights: Weights, gradient: Weights | None = None) -> Motion:
         """Take in the weights at the next decision.
 
         Args:
             weights: Shape (P,) or (B, P), as at the start.
+            gradient: That of the step just made, likewise; None where it is not known.
 
         Returns:
-            The newest displacement, beside the one before it, the fast sum and the slow sum.
+            The newest displacement, beside the one before it, the fast sum, the slow sum and the gradient.
         """
         if self.last is None or self.last.shape != weights.shape:  # parameters may have been added
             self.start(weights)
@@ -83,7 +87,8 @@ class Travel:
         assert self.slow is not None
         with np.errstate(invalid="ignore", over="ignore"):
             step = weights - self.last
-            motion = _motion(step, self.turn, self.fast, self.slow)
+            downhill = np.zeros_like(step) if gradient is None else -gradient
+            motion = _motion(step, self.turn, self.fast, self.slow, downhill)
             self.last, self.turn = weights.copy(), step
             self.fast, self.slow = FAST * self.fast + step, SLOW * self.slow + step
         return motion
@@ -94,16 +99,16 @@ class Travel:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _motion(step: Weights, *earlier: Weights) -> Motion:
+def _motion(step: Weights, *others: Weights) -> Motion:
     if step.ndim > 1:
         length_sq = _inner(step, step)
-        turn, fast, slow = (_cosine(_inner(step, other), length_sq * _inner(other, other)) for other in earlier)
-        return Motion(turn, fast, slow, np.sqrt(length_sq))
-    rows = np.array((step, *earlier), dtype=np.float64)  # of one run: a product or two, at a fifth of the cost
+        turn, fast, slow, descent = (_cosine(_inner(step, other), length_sq * _inner(other, other)) for other in others)
+        return Motion(turn, fast, slow, np.sqrt(length_sq), descent)
+    rows = np.array((step, *others), dtype=np.float64)  # of one run: a product or two, at a fifth of the cost
     inner, squares = rows[1:] @ rows[0], np.einsum("ij,ij->i", rows, rows)
     cosines = inner / np.sqrt(np.maximum(squares[1:] * squares[0], 1e-300))
-    turn, fast, slow = (cosine if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist())
-    return Motion(turn, fast, slow, math.sqrt(squares[0]))
+    turn, fast, slow, descent = (cosine if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist())
+    return Motion(turn, fast, slow, math.sqrt(squares[0]), descent)
 
 
 def _cosine(inner: Any, squares: Any) -> Any:

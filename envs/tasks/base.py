@@ -69,6 +69,10 @@ class AbstractTask(ABC):
     def weights(self) -> Weights:
         """Return the weights of each run, shape (B, P); read at decisions."""
 
+    @abstractmethod
+    def gradients(self) -> Weights:
+        """Return the (noisy) gradients that the last steps used, shape (B, P), in the order of the weights."""
+
     def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
         """Follow the weights from here on, for `motion`.
 
@@ -79,7 +83,7 @@ class AbstractTask(ABC):
 
     def motion(self) -> Motion:
         """Return how the weights moved since the last call, each (B,): see `Travel.move`; at decisions."""
-        return self._travel.move(self.weights())
+        return self._travel.move(self.weights(), self.gradients())
 
     @cached_property
     def _travel(self) -> Travel:

@@ -129,6 +129,11 @@ class LinearTask(AbstractTask):
         weights: Weights = self.z.mT.flatten(0, 1).numpy()
         return weights
 
+    def gradients(self) -> Weights:
+        """Return the last step's gradient with respect to z, shape (B, k)."""
+        gradients: Weights = self.gradient.mT.flatten(0, 1).numpy()
+        return gradients
+
     def reference(self) -> Floats:
         """Return 2/L, the largest LR that is stable in mean square, shape (B,), per step; constant over a run."""
         return self.bound.repeat_interleave(self.replicas).numpy()

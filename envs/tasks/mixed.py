@@ -51,6 +51,10 @@ class MixedTask(AbstractTask):
         """Return the parameters of each run, shape (B, P), with zeros after those of smaller ones."""
         return side_by_side([part.weights() for part in self.parts])
 
+    def gradients(self) -> Weights:
+        """Return the gradients of the last mini-batches, likewise."""
+        return side_by_side([part.gradients() for part in self.parts])
+
     def reference(self) -> Floats:
         """Return the reference LR of each run, shape (B,), per step."""
         return np.concatenate([part.reference() for part in self.parts])
@@ -112,6 +116,10 @@ class GuessedLR(AbstractTask):
     def weights(self) -> Weights:
         """Return the parameters of each run, shape (B, P)."""
         return self.task.weights()
+
+    def gradients(self) -> Weights:
+        """Return the gradients of the last mini-batches, shape (B, P)."""
+        return self.task.gradients()
 
     def reference(self) -> Floats:
         """Return the base LR of each run, shape (B,), per step; constant over a run."""

@@ -89,6 +89,10 @@ class NetTask(AbstractTask):
         """Return the parameters of each run, shape (B, P), with zeros after those of smaller networks."""
         return side_by_side([group.parameters.numpy() for group in self.groups])
 
+    def gradients(self) -> Weights:
+        """Return the gradients of the last mini-batch, without weight decay, shape (B, P), padded likewise."""
+        return side_by_side([group.gradient.numpy() for group in self.groups])
+
     def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
         """Follow the weights from here on, group by group; see `AbstractTask.depart`."""
         for group, mine in zip(self.groups, self._parts(self._marked(slots)), strict=True):
@@ -96,7 +100,8 @@ class NetTask(AbstractTask):
 
     def motion(self) -> Motion:
         """Return how the weights moved since the last call; see `AbstractTask.motion`."""
-        return end_to_end(group.travel.move(group.parameters.numpy()) for group in self.groups)
+        moved = ((group.travel, group.parameters.numpy(), group.gradient.numpy()) for group in self.groups)
+        return end_to_end(travel.move(weights, gradient) for travel, weights, gradient in moved)
 
     def reference(self) -> Floats:
         """Return the base LR, shape (B,), per step: the LR that seems right times an error; constant over a run."""

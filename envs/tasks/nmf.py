@@ -116,6 +116,11 @@ class NMFTask(AbstractTask):
         weights: Weights = torch.cat([self.W.flatten(1), self.H.flatten(1)], 1).numpy()
         return weights
 
+    def gradients(self) -> Weights:
+        """Return the last step's gradient with respect to W and H, shape (B, mr + rn)."""
+        gradients: Weights = torch.cat([self.kappa[:, None] * part.flatten(1) for part in self.used], 1).numpy()
+        return gradients
+
     def _draw_columns(self) -> Tensor:
         """1 on the columns of this step's batch, 0 elsewhere, shape (B, n)."""
         keys = self._random(torch.rand, self.in_cols) + 2 * (1 - self.in_cols)

@@ -65,6 +65,10 @@ class ParallelTask(AbstractTask):
         """Return the parameters of each run, shape (B, P), with zeros after those of smaller ones."""
         return side_by_side([answer for answer, _ in self._all("weights")])
 
+    def gradients(self) -> Weights:
+        """Return the gradients of the last mini-batches, likewise."""
+        return side_by_side([answer for answer, _ in self._all("gradients")])
+
     def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
         """Follow the weights from here on, each part in its process; see `AbstractTask.depart`."""
         self._all("depart", [(part,) for part in self._parts(self._marked(slots))])

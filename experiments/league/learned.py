@@ -128,9 +128,10 @@ def _advance(schedules: list[Schedule], losses: Floats, process: Process, reads:
         for schedule, loss in zip(schedules, losses, strict=True):
             schedule(float(loss))
         return
-    seen = zip(schedules, losses, process.task.gradient_sq(), process.task.weights(), strict=True)
-    for schedule, loss, gradient_sq, weights in seen:
-        schedule(float(loss), float(gradient_sq), weights)
+    task = process.task
+    seen = zip(schedules, losses, task.gradient_sq(), task.weights(), task.gradients(), strict=True)
+    for schedule, loss, gradient_sq, weights, gradient in seen:
+        schedule(float(loss), float(gradient_sq), weights, gradient)
 
 
 def _bounded(policy: SchedulePolicy) -> bool:

@@ -67,6 +67,7 @@ def test_steps_through_an_arena_are_those_of_the_task(name: str) -> None:
         np.testing.assert_allclose(torch.cat([arena_step(*part) for part in parts]), losses, rtol=5e-3, atol=1e-5)
         if not name.startswith("net"):
             np.testing.assert_allclose(other.gradient_sq(), mine.gradient_sq(), rtol=1e-3)
+        np.testing.assert_allclose(np.square(mine.gradients()).sum(1), mine.gradient_sq(), rtol=1e-4)
     assert np.abs(mine.weights() - started(name).weights()).max() > 1e-3
     np.testing.assert_allclose(other.weights(), mine.weights(), atol=1e-3)
     np.testing.assert_allclose(other.objective(), mine.objective(), rtol=5e-3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, SupportsFloat
@@ -50,7 +49,6 @@ class Spied(LearnedLR):
         means = losses or [sum(step) / len(step) for step in self.steps]
         schedule = load_policy("universal").schedule(base_lr=self.base_lr, horizon=self.horizon)
         schedule.travel.start(self.start)
-        schedule.agree = partial(readings.agreed, self.optimizer)  # how far all weights moved
         pairs = zip(means, self.read, strict=True)
         return [schedule.lr, *(schedule(loss, *read) for loss, read in pairs)]
 

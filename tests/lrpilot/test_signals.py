@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lrpilot.signals import RANGE, SIGNAL_NAMES, SIGNALS, Floats, Signals
 from lrpilot.travel import Motion
 
-MOTION = Motion(0.3, -0.2, 0.1, 0.6)
+MOTION = Motion(0.3, -0.2, 0.1, 0.6, 0.5)
 losses = st.lists(st.floats(1e-3, 1e3), min_size=12, max_size=40)
 
 
@@ -112,7 +112,7 @@ def test_restart_forgets_only_the_marked_runs() -> None:
     for _ in range(2):
         signals.observe(np.array([1.0, 2.0]))
         signals.observe(np.array([0.5, 3.0]))
-        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), Motion(*4 * (np.ones(2),)))
+        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), Motion(*5 * (np.ones(2),)))
     before = signals.vector(np.zeros(2), np.ones(2))
     signals.restart(np.array([True, False]))
     after = signals.vector(np.zeros(2), np.ones(2))
