@@ -52,8 +52,7 @@ def gradient(optimizer: Optimizer) -> NDArray[np.float32]:
     Returns:
         As long as the sketch of the weights.
     """
-    parameters = _parameters(optimizer)
-    return _sketch(_own_part(torch.zeros_like(p) if p.grad is None else p.grad) for p in parameters)
+    return _sketch(map(_own_gradient, _parameters(optimizer)))
 
 
 def agreed(gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
@@ -80,6 +79,12 @@ def _own_part(tensor: Tensor) -> Tensor:
     """The shard of a distributed tensor that is held here; other tensors whole."""
     shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return shard
+
+
+def _own_gradient(parameter: Tensor) -> Tensor:
+    """The same of its gradient; zeros that take no memory if it has none."""
+    own = _own_part(parameter.detach())
+    return own.new_zeros(()).expand(own.shape) if parameter.grad is None else _own_part(parameter.grad)
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
