@@ -70,13 +70,21 @@ def train_all(run: Run, console: Console) -> SchedulePolicy:
         The policy, also in `run.policy`: the best on validation problems; of several agents, all in one.
     """
     agents = {FIRST: train(run, console)}
-    further = run.recipe.further_recipes if isinstance(run.recipe, NetRecipe) else {}
-    for name, recipe in further.items():
-        console.print(f"and the agent {name!r}")
-        agents[name] = train(run.part(name, recipe), console)
+    if isinstance(run.recipe, NetRecipe):
+        agents |= _train_further(run, run.recipe, console)
     policy = together(run.recipe, agents)
     policy.save(run.policy)
     return policy
+
+
+def _train_further(run: Run, recipe: NetRecipe, console: Console) -> dict[str, SchedulePolicy]:
+    agents: dict[str, SchedulePolicy] = {}
+    runs: dict[str, Run] = {}
+    for name, agent in recipe.further.items():
+        console.print(f"and the agent {name!r}")
+        runs[name] = run.part(name, recipe.further_recipes[name])
+        agents[name] = train(runs[name], console, runs[agent.after] if agent.after else None)
+    return agents
 
 
 def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolicy:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from stable_baselines3 import PPO
 
 from lrpilot import load_policy
 from lrpilot.agents.joined import FIRST, Kind, Part, join, together, train_all
@@ -195,6 +197,8 @@ def test_a_policy_is_scored_with_gradients_if_one_of_its_agents_sees_them() -> N
         ("a: {below: 0.5, but: {}}", r"further\.a\.below is 0\.5"),
         ("a: {below: 12, but: {}}", r"further\.a\.below is 12"),
         ("a: {below: 4, but: {}}, b: {least: 3, but: {}}", r"further\.a and further\.b are for the same runs"),
+        ("a: {below: 4, but: {}}, b: {least: 3, after: c, but: {}}", r"b\.after must be an agent before it \(a\)"),
+        ("a: {below: 4, but: {}}, b: {least: 3, after: a, but: {signals: [level]}}", r"b goes on from 'a'"),
     ],
 )
 def test_wrong_further_agents_are_told(further: str, message: str) -> None:
@@ -213,6 +217,23 @@ def test_all_agents_are_trained_joined_and_not_trained_again(tmp_path: Path) -> 
     for name in ("shorter", "sighted"):
         assert joined.card["trained"][name]["iterations"] == agents[name].card["trained"]["iterations"]
     assert train_all(Run.reopen(run.folder), quiet).fingerprint == joined.fingerprint
+
+
+def test_an_agent_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
+    signals = "signals: [progress, gradient, has_gradient]"
+    longer = f"longer: {{least: 5, after: sighted, but: {{decisions: {{loss_only: 0, steps: [6]}}, {signals}"
+    run = Run.start(universal(f"further={{{SIGHTED}, {longer}, ppo: {{learning_rate: 1.0e-12}}}}}}}}"), tmp_path)
+    train_all(run, Console(quiet=True))
+    first, ended, went_on = (PPO.load(part.checkpoint).policy.state_dict() for part in _runs(run, "sighted", "longer"))
+    actor = [name for name in ended if name.startswith(("mlp_extractor.policy_net", "action_net", "averaged_actor"))]
+    for name in actor:
+        source = name.replace("averaged_actor.4", "action_net").replace("averaged_actor", "mlp_extractor.policy_net")
+        torch.testing.assert_close(went_on[name], ended[source], rtol=0, atol=1e-6)
+    assert not torch.equal(first["action_net.weight"], ended["action_net.weight"])
+
+
+def _runs(run: Run, *names: str) -> list[Run]:
+    return [run, *(Run.reopen(run.folder / name) for name in names)]
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
