@@ -120,7 +120,7 @@ def _kinds(recipe: NetRecipe) -> list[Kind]:
     """All kinds of runs, as few as there can be."""
     kinds = []
     for sighted in (False, True):
-        ranges = [agent.steps for name, agent in recipe.acting.items() if sighted or not recipe.sees(name)]
+        ranges = [agent.steps for name, agent in recipe.further.items() if sighted or not recipe.sees(name)]
         edges = sorted({0.0, math.inf}.union(*ranges))
         kinds += [Kind(*edge, sighted) for edge in pairwise(edges)]
     return kinds
@@ -128,7 +128,7 @@ def _kinds(recipe: NetRecipe) -> list[Kind]:
 
 def _acting(recipe: NetRecipe, agents: dict[str, SchedulePolicy], kind: Kind) -> tuple[SchedulePolicy, ...]:
     """What acts on a kind of runs."""
-    ranges = {name: agent.steps for name, agent in recipe.acting.items()}
+    ranges = {name: agent.steps for name, agent in recipe.further.items()}
     able = [name for name, (least, below) in ranges.items() if least <= kind.least and kind.below <= below]
     by_losses = next((agents[name] for name in able if not recipe.sees(name)), agents[FIRST])
     seeing = [agents[name] for name in able if kind.sighted and recipe.sees(name)]

@@ -104,11 +104,6 @@ class NetRecipe(Recipe):
         """The recipes of the further agents, each of which is alone."""
         return {name: self._alone(agent.but) for name, agent in self.further.items()}
 
-    @property
-    def acting(self) -> dict[str, FurtherAgent]:
-        """The further agents that act; others are there for these to go on from."""
-        return {name: agent for name, agent in self.further.items() if agent.acts}
-
     def sees(self, name: str) -> bool:
         """Whether a further agent sees gradients in all of its runs."""
         return self.further_recipes[name].decisions.loss_only == 0
@@ -116,7 +111,7 @@ class NetRecipe(Recipe):
     @property
     def in_use(self) -> Self:
         """The same, with gradients shown to the policy if one of its agents reads them: how it is scored."""
-        shown = any(map(self.sees, self.acting))
+        shown = any(map(self.sees, self.further))
         return self.model_copy(update={"decisions": replace(self.decisions, loss_only=0.0)}) if shown else self
 
     @property
@@ -142,7 +137,7 @@ class NetRecipe(Recipe):
                     f"agent is for, not {list(practised)}"
                 )
             self._check_after(name)
-        for one, other in combinations(self.acting, 2):
+        for one, other in combinations(self.further, 2):
             (a, b), (c, d) = self.further[one].steps, self.further[other].steps
             if self.sees(one) == self.sees(other) and max(a, c) < min(b, d):
                 raise ValueError(f"further.{one} and further.{other} are for the same runs: change least or below")
@@ -150,8 +145,6 @@ class NetRecipe(Recipe):
 
     def _check_after(self, name: str) -> None:
         after, names = self.further[name].after, [*self.further]
-        if not self.further[name].acts and name not in {agent.after for agent in self.further.values()}:
-            raise ValueError(f"further.{name}.acts is false, so some agent's after must be {name!r}")
         if after is None:
             return
         if after not in names[: names.index(name)]:

@@ -93,7 +93,6 @@ class FurtherAgent(Section):
     least: float = Field(0.0, ge=0, le=11, description="steps between two decisions that its runs have at least")
     below: float | None = Field(None, gt=1, le=11, description="steps that they have fewer than, if it is limited")
     after: str | None = Field(None, description="agent before it, with whose weights its training begins")
-    acts: bool = Field(True, description="whether it acts; one that doesn't is there for another to go on from")
     but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
     @property

@@ -199,7 +199,6 @@ def test_a_policy_is_scored_with_gradients_if_one_of_its_agents_sees_them() -> N
         ("a: {below: 4, but: {}}, b: {least: 3, but: {}}", r"further\.a and further\.b are for the same runs"),
         ("a: {below: 4, but: {}}, b: {least: 3, after: c, but: {}}", r"b\.after must be an agent before it \(a\)"),
         ("a: {below: 4, but: {}}, b: {least: 3, after: a, but: {signals: [level]}}", r"b goes on from 'a'"),
-        ("a: {acts: false, but: {}}, b: {but: {}}", r"a\.acts is false, so some agent's after must be 'a'"),
     ],
 )
 def test_wrong_further_agents_are_told(further: str, message: str) -> None:
@@ -231,18 +230,6 @@ def test_an_agent_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
         source = name.replace("averaged_actor.4", "action_net").replace("averaged_actor", "mlp_extractor.policy_net")
         torch.testing.assert_close(went_on[name], ended[source], rtol=0, atol=1e-6)
     assert not torch.equal(first["action_net.weight"], ended["action_net.weight"])
-
-
-def test_an_agent_that_others_go_on_from_need_not_act(short: SchedulePolicy, sighted: SchedulePolicy) -> None:
-    seen = observations(240, sighted=True)
-    before = SIGHTED.replace("sighted:", "before:").replace("least: 3", "acts: false, least: 3")
-    recipe = universal(f"further={{{before}, {SIGHTED.replace('least: 3', 'after: before, least: 3')}}}")
-    agents = {FIRST: short, "before": made(7, sighted.card["signals"], (64, 64)), "sighted": sighted}
-    trained = {"iterations": 1, "decisions": 2, "commit": "none"}
-    agents = {name: SchedulePolicy({**agent.card, "trained": trained}, agent.layers) for name, agent in agents.items()}
-    policy = together(recipe, agents)
-    np.testing.assert_allclose(policy.action(seen), meant(seen, short, sighted), atol=2e-5)
-    assert {"before", "sighted"} <= policy.card["trained"].keys()
 
 
 def _runs(run: Run, *names: str) -> list[Run]:
