@@ -139,7 +139,7 @@ class NetRecipe(Recipe):
             self._check_after(name)
         for one, other in combinations(self.further, 2):
             (a, b), (c, d) = self.further[one].steps, self.further[other].steps
-            if self.sees(one) == self.sees(other) and max(a, c) < min(b, d):
+            if not (self.sees(one) or self.sees(other)) and max(a, c) < min(b, d):
                 raise ValueError(f"further.{one} and further.{other} are for the same runs: change least or below")
         return self
 

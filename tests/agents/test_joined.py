@@ -28,6 +28,7 @@ SMALL += ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processe
 SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "decisions.steps=[3]"]
 SHORTER = "shorter: {below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
 SIGHTED = "sighted: {least: 3, below: 5, but: {decisions: {loss_only: 0}, signals: [progress, gradient, has_gradient]}}"
+SHORT = "further.shorter.but.horizon=60"
 FURTHER = f"further={{{SHORTER}, {SIGHTED}}}"
 
 
@@ -58,7 +59,7 @@ def sighted() -> SchedulePolicy:
 
 
 def meant(seen: Any, *policies: SchedulePolicy) -> Any:
-    """The mean of what policies do before it is clipped, then clipped: shape (B,)."""
+    """The mean of what policies do, the first as much as all others, before it is clipped, then clipped: shape (B,)."""
     actions = []
     for policy in policies:
         values = seen[[SIGNAL_NAMES.index(name) for name in policy.card["signals"]]]
@@ -66,7 +67,8 @@ def meant(seen: Any, *policies: SchedulePolicy) -> Any:
             values = np.tanh(weight.astype(float) @ values + bias[:, None])
         weight, bias = policy.layers[-1]
         actions.append((weight @ values + bias[:, None])[0])
-    return np.clip(np.mean(actions, 0), -1.0, 1.0)
+    first, *others = actions
+    return np.clip((first + np.mean(others, 0)) / 2 if others else first, -1.0, 1.0)
 
 
 def observations(horizon: int, sighted: bool = False, count: int = 500) -> Any:
@@ -109,19 +111,24 @@ def test_each_acts_on_its_own_kind_of_runs(
 
 def test_the_mean_is_that_of_actions_that_are_not_clipped() -> None:
     weights = (np.ones((1, 1), np.float32), np.zeros(1, np.float32))
-    one, other = (
+    one, other, third = (
         SchedulePolicy({**made(0, ["level"], (1, 1)).card, "signals": [signal]}, (weights, weights, last))
         for signal, last in (
             ("level", (np.array([[3.0]], np.float32), np.zeros(1, np.float32))),
             ("slow", (np.array([[-1.0]], np.float32), np.full(1, 0.5, np.float32))),
+            ("fast", (np.array([[-1.0]], np.float32), np.zeros(1, np.float32))),
         )
     )
     seen = np.zeros((len(SIGNAL_NAMES), 1))
     seen[SIGNAL_NAMES.index("level")], seen[SIGNAL_NAMES.index("slow")] = 0.3, -0.2
+    seen[SIGNAL_NAMES.index("fast")] = 0.1
     expected = (3 * np.tanh(np.tanh(0.3)) + 0.5 - np.tanh(np.tanh(-0.2))) / 2
     joined = join([Part((one, other), Kind(0, INF, False))], DECISIONS)
     np.testing.assert_allclose(joined.action(seen), min(expected, 1.0), rtol=1e-5)
     assert expected < 1
+    of_three = join([Part((one, other, third), Kind(0, INF, False))], DECISIONS)
+    expected = 1.5 * np.tanh(np.tanh(0.3)) + (0.5 - np.tanh(np.tanh(-0.2)) - np.tanh(np.tanh(0.1))) / 4
+    np.testing.assert_allclose(of_three.action(seen), expected, rtol=1e-5)
 
 
 def test_a_run_changes_hands_when_gradients_appear(joined: SchedulePolicy, long: SchedulePolicy) -> None:
@@ -241,8 +248,10 @@ def _runs(run: Run, *names: str) -> list[Run]:
 def test_which_agent_of_a_recipe_acts_when(
     short: SchedulePolicy, long: SchedulePolicy, sighted: SchedulePolicy, horizon: int, shown: bool
 ) -> None:
-    recipe = universal(FURTHER, "decisions.decisions=60", "horizon=180", "further.shorter.but.horizon=60")
-    agents = {FIRST: long, "shorter": short, "sighted": sighted}
+    longer = SIGHTED.replace("sighted:", "longer:").replace("least: 3, below: 5", "least: 4")
+    longer = longer.replace("loss_only: 0", "loss_only: 0, steps: [4]")
+    recipe = universal(f"further={{{SHORTER}, {SIGHTED}, {longer}}}", "decisions.decisions=60", "horizon=180", SHORT)
+    agents = {FIRST: long, "shorter": short, "sighted": sighted, "longer": made(6, ["turn", "progress"], (64, 64))}
     trained = {"iterations": 1, "decisions": 2, "commit": "none"}
     agents = {name: SchedulePolicy({**agent.card, "trained": trained}, agent.layers) for name, agent in agents.items()}
     elsewhere = {**sighted.card, "trained": trained, "log_start": -4.0, "log_high": 7.0}
@@ -250,6 +259,8 @@ def test_which_agent_of_a_recipe_acts_when(
     chosen = ["shorter" if horizon < 3 * 60 else FIRST]
     if shown and 3 * 60 <= horizon < 5 * 60:
         chosen.append("sighted")
+    if shown and horizon >= 4 * 60:
+        chosen.append("longer")
     seen = observations(horizon, shown)
     wanted = meant(seen, *(agents[name] for name in chosen))
     policy = together(recipe, agents)
