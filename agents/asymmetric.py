@@ -98,16 +98,6 @@ class AsymmetricPolicy(ActorCriticPolicy):
         first.weight[0, 0], first.weight[0, progress], first.bias[0] = 0.0, SHARP / until, -SHARP
         last.weight[0, 0], last.bias[0] = -action / 2, action / 2
 
-    def begin_as(self, trained: AsymmetricPolicy) -> None:
-        """Take over what another agent has learned, and average anew.
-
-        Args:
-            trained: The other, with the same signals and widths.
-        """
-        self.load_state_dict(trained.state_dict())
-        self.averaged_until.fill_(-1)
-        self.average(0)
-
     @torch.no_grad()
     def average(self, iteration: int) -> None:
         """Take the actor as it is now into the average; a second call for the same iteration changes nothing.

@@ -19,7 +19,7 @@ from rich.console import Console
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import train
 from lrpilot.configs.recipe import NetRecipe, Recipe
-from lrpilot.policy import Float32, PolicyError, SchedulePolicy
+from lrpilot.policy import PolicyError, SchedulePolicy
 from lrpilot.signals import LONGEST_TOLD, Floats
 
 FIRST = ""  # the name of a recipe's own agent, beside those of further ones
@@ -53,19 +53,10 @@ class Kind(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is done on a kind of runs: the mean of what these policies do, before it is clipped to [-1, 1].
-
-    The first of several counts as much as all others together.
-    """
+    """What is done on a kind of runs: the mean of what these policies do, before it is clipped to [-1, 1]."""
 
     policies: tuple[SchedulePolicy, ...]
     kind: Kind
-
-    @property
-    def last_layers(self) -> list[tuple[float, tuple[Float32, Float32]]]:
-        """What each policy counts in the mean, and its last layer."""
-        first, *others = (policy.layers[-1] for policy in self.policies)
-        return [(0.5, first), *((0.5 / len(others), layer) for layer in others)] if others else [(1.0, first)]
 
 
 def train_all(run: Run, console: Console) -> SchedulePolicy:
@@ -79,29 +70,20 @@ def train_all(run: Run, console: Console) -> SchedulePolicy:
         The policy, also in `run.policy`: the best on validation problems; of several agents, all in one.
     """
     agents = {FIRST: train(run, console)}
-    if isinstance(run.recipe, NetRecipe):
-        agents |= _train_further(run, run.recipe, console)
+    further = run.recipe.further_recipes if isinstance(run.recipe, NetRecipe) else {}
+    for name, recipe in further.items():
+        console.print(f"and the agent {name!r}")
+        agents[name] = train(run.part(name, recipe), console)
     policy = together(run.recipe, agents)
     policy.save(run.policy)
     return policy
-
-
-def _train_further(run: Run, recipe: NetRecipe, console: Console) -> dict[str, SchedulePolicy]:
-    agents: dict[str, SchedulePolicy] = {}
-    runs: dict[str, Run] = {}
-    for name, agent in recipe.further.items():
-        console.print(f"and the agent {name!r}")
-        runs[name] = run.part(name, recipe.further_recipes[name])
-        agents[name] = train(runs[name], console, runs[agent.after] if agent.after else None)
-    return agents
 
 
 def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolicy:
     """Return the one policy of all agents of a recipe.
 
     On each kind of runs acts the agent that is for it and sees losses alone: a further one, or else the first. Where
-    gradients are shown and agents for such runs see them, the mean of what it and they do is done, in which it counts
-    as much as all of them together. All begin and end where
+    gradients are shown and an agent for such runs sees them, the mean of what both do is done. All begin and end where
     the first does, also those that were trained from another start or within other ends.
 
     Args:
@@ -229,8 +211,8 @@ def _reach(policy: SchedulePolicy) -> float:
 
 def _last(parts: Sequence[Part]) -> tuple[Floats, Floats]:
     """The last layers of each part; a gate at -1 takes away what the units of its part, which then are at -1, add."""
-    weights = [np.hstack([share * weight for share, (weight, _) in part.last_layers]) for part in parts]
+    weights = [np.hstack([policy.layers[2][0] for policy in part.policies]) / len(part.policies) for part in parts]
     saturated = np.array([-weight.sum(dtype=np.float64) for weight in weights])
-    wanted = np.array([sum(share * float(bias[0]) for share, (_, bias) in part.last_layers) for part in parts])
+    wanted = np.array([np.mean([policy.layers[2][1] for policy in part.policies]) for part in parts])
     gates = (wanted + saturated) / 2
     return np.hstack([*weights, gates[None]]), np.array([(wanted - saturated).sum() / 2])

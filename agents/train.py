@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,13 +42,12 @@ from lrpilot.policy import SchedulePolicy, load_policy
 LAST_LR_SHARE = 0.1  # Adam's LR ends at this share of its start
 
 
-def train(run: Run, console: Console, after: Run | None = None) -> SchedulePolicy:
+def train(run: Run, console: Console) -> SchedulePolicy:
     """Train, or go on training where the run's checkpoint stands; the result is the same bit for bit.
 
     Args:
         run: The folder and the recipe.
         console: Where progress is shown.
-        after: The run of an agent with whose weights this one begins, if any.
 
     Returns:
         The best policy on the validation problems, also in `run.best`.
@@ -59,8 +58,6 @@ def train(run: Run, console: Console, after: Run | None = None) -> SchedulePolic
     process = make_process(recipe, "train", ppo.parallel, replicas=ppo.replicas)
     env = BatchedVecEnv(process, True, ppo.replicas, ppo.tail, ppo.worst, recipe.signals)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
-    if after and not run.checkpoint.is_file():
-        cast(AsymmetricPolicy, model.policy).begin_as(cast(AsymmetricPolicy, PPO.load(after.checkpoint).policy))
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)
     if model.num_timesteps < total:

@@ -136,23 +136,11 @@ class NetRecipe(Recipe):
                     f"further.{name}.but.decisions.steps must have some from {least:g} to below {below:g}, which the "
                     f"agent is for, not {list(practised)}"
                 )
-            self._check_after(name)
         for one, other in combinations(self.further, 2):
             (a, b), (c, d) = self.further[one].steps, self.further[other].steps
-            if not (self.sees(one) or self.sees(other)) and max(a, c) < min(b, d):
+            if self.sees(one) == self.sees(other) and max(a, c) < min(b, d):
                 raise ValueError(f"further.{one} and further.{other} are for the same runs: change least or below")
         return self
-
-    def _check_after(self, name: str) -> None:
-        after, names = self.further[name].after, [*self.further]
-        if after is None:
-            return
-        if after not in names[: names.index(name)]:
-            earlier = ", ".join(names[: names.index(name)]) or "none"
-            raise ValueError(f"further.{name}.after must be an agent before it ({earlier}), not {after!r}")
-        one, other = self.further_recipes[after], self.further_recipes[name]
-        if (one.signals, one.ppo.net) != (other.signals, other.ppo.net):
-            raise ValueError(f"further.{name} goes on from {after!r}, so it must have the same signals and ppo.net")
 
     @model_validator(mode="after")
     def _halves(self) -> Self:

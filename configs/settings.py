@@ -86,13 +86,12 @@ class ValidationSettings(Section):
 class FurtherAgent(Section):
     """An agent for some kinds of runs, beside the first; all are exported as one network (`lrpilot.agents.joined`).
 
-    Those that train on runs that all show their gradients are for such; they do not act alone, but the mean of what
-    they and the one that sees losses alone do is done, in which it counts as much as all of them.
+    One that trains on runs that all show their gradients is for those; it does not act alone, but the mean of what it
+    and the one that sees losses alone do is done.
     """
 
     least: float = Field(0.0, ge=0, le=11, description="steps between two decisions that its runs have at least")
     below: float | None = Field(None, gt=1, le=11, description="steps that they have fewer than, if it is limited")
-    after: str | None = Field(None, description="agent before it, with whose weights its training begins")
     but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
     @property
