@@ -64,6 +64,8 @@ def test_each_part_is_a_task_with_a_stream_of_its_own() -> None:
         for mine, part in zip(np.split(getattr(whole, method)(), [8]), parts, strict=True):
             own = getattr(part, method)()
             np.testing.assert_array_equal(mine, np.pad(own, [(0, 0), (0, mine.shape[1] - own.shape[1])]))
+            assert own.any()
+    assert whole.weights().shape == whole.gradients().shape == (14, max(part.weights().shape[1] for part in parts))
 
 
 def test_a_critic_is_told_which_task_a_run_is_of() -> None:

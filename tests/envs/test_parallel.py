@@ -35,6 +35,7 @@ def test_each_part_is_a_task_with_a_stream_of_its_own(parallel: ParallelTask) ->
         for mine, part in zip(np.split(getattr(parallel, method)(), 2), parts, strict=True):
             own = getattr(part, method)()
             np.testing.assert_array_equal(mine, np.pad(own, [(0, 0), (0, mine.shape[1] - own.shape[1])]))
+            assert own.any()
 
 
 def test_a_part_may_begin_anew_while_the_other_goes_on(parallel: ParallelTask) -> None:
