@@ -160,6 +160,8 @@ def show(results: NetworkResults, console: Console) -> None:
     )
     for family, runs in results.tuned.items():
         table.add_row(family, f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
+    for family, runs in results.tuned_once.items():
+        table.add_row(f"{family}, one base LR for all", f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
     for name in (name for name in (HIDDEN, UNTRAINED, REPLAY) if name in results.learned):
         runs = results.learned[name]
         table.add_row(name, f"{runs.final.mean():+.3f}", *_against(results, runs.final))
@@ -216,6 +218,9 @@ def as_json(recipe: NetRecipe, results: NetworkResults) -> dict[str, Any]:
         "hindsight": results.hindsight.round(5).tolist(),
         "tuned": {
             name: runs(record) | {"setting": results.setting[name].tolist()} for name, record in results.tuned.items()
+        },
+        "tuned_once": {
+            name: runs(record) | {"setting": results.setting_once[name]} for name, record in results.tuned_once.items()
         },
         "from_wrong_base_lrs": {name: runs(record) for name, record in by_error(results).items()},
     }

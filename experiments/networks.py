@@ -166,6 +166,9 @@ class NetworkResults:
         shares: Share of the horizon at each decision and at the end, shape (K + 1,).
         tuned: By family, its runs with the base LR tuned for each network, shapes (1, …, P).
         setting: By family, the index of that base LR for each network, shape (N,).
+        tuned_once: By family, its runs with the one base LR that is best over all networks, shapes (1, …, P); networks
+            differ in what seems right, and it is in units of that.
+        setting_once: By family, the index of that base LR.
         learned: By policy, runs from each of the errors, shapes (len(ERRORS), …, P).
         misled: By family, runs from base LRs that are wrong by each of the errors.
         hindsight: Test loss of the best of all schedules for each problem, shape (P,).
@@ -175,6 +178,8 @@ class NetworkResults:
     shares: Floats
     tuned: dict[str, Runs] = field(default_factory=dict)
     setting: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    tuned_once: dict[str, Runs] = field(default_factory=dict)
+    setting_once: dict[str, int] = field(default_factory=dict)
     learned: dict[str, Runs] = field(default_factory=dict)
     misled: dict[str, Runs] = field(default_factory=dict)
     hindsight: Floats = field(default_factory=lambda: np.zeros(0))
@@ -246,11 +251,13 @@ def run_from_wrong(act: Act, recipe: NetRecipe, right: Floats, role: Role = "tes
 
 
 def _choose(results: NetworkResults, grids: dict[str, Runs]) -> None:
-    """For each network and family the base LR with the lowest held-out loss on the tuning problems."""
+    """For each family the base LR with the lowest held-out loss on the tuning problems: of each network, and of all."""
     for family, runs in grids.items():
         losses = runs.tuning().curve[:, -1]
         results.setting[family] = losses.reshape(len(results.base_lrs), -1, SCORED).mean(2).argmin(0)
         results.tuned[family] = runs.scored().of_settings(results.setting[family])
+        results.setting_once[family] = once = int(losses.mean(1).argmin())
+        results.tuned_once[family] = runs.scored().of_settings(np.full_like(results.setting[family], once))
     results.hindsight = np.min([runs.scored().final.min(0) for runs in grids.values()], 0)
 
 

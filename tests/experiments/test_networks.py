@@ -78,6 +78,11 @@ def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecip
         assert results.setting["cosine"][network] == best
         mine = slice(SCORED * network, SCORED * (network + 1))
         np.testing.assert_array_equal(results.tuned["cosine"].final[0, mine], runs.final[best, scored])
+    losses = runs.curve[:, -1].reshape(len(grid), 2, 2, SCORED)[:, :, 0].mean((1, 2))
+    once = results.setting_once["cosine"]
+    assert once == losses.argmin()
+    scored_runs = runs.final.reshape(len(grid), 2, 2, SCORED)[once, :, 1].ravel()
+    np.testing.assert_array_equal(results.tuned_once["cosine"].final[0], scored_runs)
     assert (results.hindsight <= results.tuned["cosine"].final[0]).all()
     at_right = results.misled["linear-to-zero"].final[ERRORS.index(1.0)]
     np.testing.assert_allclose(at_right, results.tuned["linear-to-zero"].final[0], rtol=1e-4, atol=1e-5)
@@ -119,7 +124,7 @@ def test_the_report_writes_every_number_and_both_figures(
     results = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
     scores = headline(results)
     written = json.loads((tmp_path / "compare.json").read_text())
-    assert set(written["tuned"]) == set(some.baselines)
+    assert set(written["tuned"]) == set(written["tuned_once"]) == set(some.baselines)
     assert np.shape(written["from_wrong_base_lrs"]["learned 0"]["final"]) == (len(ERRORS), 2 * SCORED)
     assert scores["log_loss"] == pytest.approx(np.mean(written["from_wrong_base_lrs"]["learned 0"]["final"]), abs=1e-4)
     card = for_card(written)
@@ -133,6 +138,7 @@ def test_the_report_writes_every_number_and_both_figures(
     text = console.export_text()
     assert "control: replay of the mean schedule" in text
     assert "≤ 1 % worse" in text
+    assert "cosine, one base LR for all" in text
     hidden = written["from_wrong_base_lrs"][HIDDEN]
     assert hidden["final"] != written["from_wrong_base_lrs"]["learned 0"]["final"]
     excess = np.array(hidden["final"]) - np.array(written["tuned"]["linear-to-zero"]["final"])
