@@ -40,8 +40,6 @@ class Decisions:
         guard: See `Limits`.
         penalty: Subtracted from the reward when a run explodes, in nats.
         loss_only: Share of runs in which gradients can't be read, so that the policy learns to do without.
-        held_out: Decisions from one to the next before which the policy is told the objective, as the loss on held-out
-            samples; one value is drawn for each run. Empty: it is never told.
     """
 
     decisions: int = 40
@@ -56,7 +54,6 @@ class Decisions:
     guard: Guard = "strict"
     penalty: float = 5.0
     loss_only: float = 0.0
-    held_out: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.decisions <= 10_000:
@@ -80,8 +77,6 @@ class Decisions:
             raise ValueError(f"reflex must be above 0, at most 20 and come with a max_change, not {self.reflex}")
         if not (self.penalty >= 0 and 0 <= self.loss_only <= 1):
             raise ValueError(f"penalty must be >= 0 and loss_only in 0..1, not {self.penalty} and {self.loss_only}")
-        if self.held_out and min(self.held_out) < 1:
-            raise ValueError(f"held_out must be positive numbers of decisions, not {self.held_out}")
 
     def times(self, horizon: int) -> NDArray[np.int64]:
         """Return after which SGD steps of a run decisions are made, and at last the horizon: shape (decisions + 1,).
@@ -143,7 +138,6 @@ class Process:
         self.lr: Floats = np.zeros(task.batch_size)
         self.reference: Floats = np.ones(task.batch_size)
         self._loss_only = np.zeros(task.batch_size, dtype=np.bool_)
-        self._told_every = np.ones(task.batch_size, dtype=np.int64)
         self._rng = np.random.default_rng()
         self._objective: Floats = np.ones(task.batch_size)
         self._initial: Floats = np.ones(task.batch_size)
@@ -176,8 +170,6 @@ class Process:
         self._log_multiple[slots] = self.config.log_start
         self._highest[slots] = 0.0
         self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
-        if self.config.held_out:
-            self._told_every[slots] = self._rng.choice(self.config.held_out, int(slots.sum()))
         objective = self.task.objective()
         self._initial = np.where(slots, objective, self._initial)
         self._objective = np.where(slots, objective, self._objective)
@@ -209,7 +201,7 @@ class Process:
                 self._react(loss)
                 self.signals.observe(np.nan_to_num(loss, nan=LARGEST_LOSS, posinf=LARGEST_LOSS))
                 log_multiple += np.log(self.lr / reference) / steps
-            self.signals.close(log_multiple, self.reference, *self._read_parameters(), self._told())
+            self.signals.close(log_multiple, self.reference, *self._read_parameters())
         self.decision += 1
         reward = self._judge()
         return Transition(self.observation(), reward, self.exploded | (self.decision >= self.config.decisions))
@@ -237,12 +229,6 @@ class Process:
             return np.full(self.task.batch_size, np.nan), UNKNOWN
         gradient_sq = np.where(self._loss_only, np.nan, self.task.gradient_sq())
         return gradient_sq, self.task.motion()
-
-    def _told(self) -> Floats:
-        """Held-out losses where they are told before the decision that comes; NaN elsewhere."""
-        nothing = np.full(self.task.batch_size, np.nan)
-        due = (self.decision + 1) % self._told_every == 0
-        return np.where(due, self.task.objective(), nothing) if self.config.held_out else nothing
 
     def advance(self, lr: Floats) -> Floats:
         """Make one SGD step with the LR that the limits leave of the wanted one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from typing import Any, SupportsFloat
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,22 +89,9 @@ class LearnedLR(AbstractMetricLR):
             )
         if self._reads_gradients and groups:
             self._schedule.travel.start(readings.weights(optimizer))
-        if self._reads_gradients or policy.reads_held_out:
             self._schedule.agree = readings.agreed
         super().__init__(optimizer, last_epoch)
         self._calm = self._schedule.highest
-
-    def observe_held_out(self, loss: SupportsFloat) -> None:
-        """Tell a loss on samples that are not trained on, after each evaluation; needed by no policy.
-
-        Policies that can go by it see where training overfits; others ignore it. Under `torch.distributed` the
-        mean over the ranks that were told one counts.
-
-        Args:
-            loss: Mean loss of these samples, the same ones each time, in the units of the training loss: a number, or
-                a tensor with one element. One that is not finite counts as none.
-        """
-        self._schedule.observe_held_out(float(loss))
 
     @property
     def skipped(self) -> int:

@@ -26,7 +26,7 @@ from lrpilot.card import MAX_BYTES, Refuse, card_of, refusal
 from lrpilot.card import PolicyError as PolicyError
 from lrpilot.clipping import Guard
 from lrpilot.schedule import Bound, Schedule
-from lrpilot.signals import GRADIENT_SIGNALS, HELD_OUT_SIGNALS, SIGNAL_NAMES
+from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
 
 MAX_LAYERS, MAX_WIDTH = 8, 4096
 SHIPPED = Path(__file__).parent / "policies"
@@ -76,11 +76,6 @@ class SchedulePolicy:
     def reads_gradients(self) -> bool:
         """Whether gradient norms, where they can be had, change its actions."""
         return bool(GRADIENT_SIGNALS & {*self.card["signals"]})
-
-    @property
-    def reads_held_out(self) -> bool:
-        """Whether held-out losses, where they are told, change its actions."""
-        return bool(HELD_OUT_SIGNALS & {*self.card["signals"]})
 
     def action(self, observation: NDArray[Any]) -> Float32:
         """Evaluate the network.

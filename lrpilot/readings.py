@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot.ranks import many_ranks, sum_over_ranks
-from lrpilot.schedule import Read
 from lrpilot.travel import UNKNOWN, Motion
 
 SKETCH = 1024  # entries that are read of each tensor of weights
@@ -56,27 +55,24 @@ def gradient(optimizer: Optimizer) -> NDArray[np.float32]:
     return _sketch(map(_own_gradient, _parameters(optimizer)))
 
 
-def agreed(gradient_sq: float, motion: Motion, held_out: float) -> Read:
-    """Return the mean of what ranks have, so that all decide alike; a collective, if there are several.
+def agreed(gradient_sq: float, motion: Motion) -> tuple[float, Motion]:
+    """Return the mean of what ranks read, so that all decide alike; a collective, if there are several.
 
     Args:
-        gradient_sq: Squared norm of the gradients here; NaN: there are none, and of these this rank does not count.
+        gradient_sq: Squared norm of the gradients here; NaN: there are none, and this rank does not count.
         motion: How the sketch of the weights here moved: see `Travel.move`.
-        held_out: The held-out loss that was told here; NaN: none, likewise.
 
     Returns:
-        The three, the same on all ranks; NaN and zeros where no rank has gradients, NaN where none was told a loss.
+        Both, the same on all ranks; NaN and zeros where no rank has gradients.
     """
     if not many_ranks():
-        return gradient_sq, motion, held_out
-    told = [held_out, 1.0] if math.isfinite(held_out) else [0.0, 0.0]
-    known = [gradient_sq, *motion, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(motion) + 2)
-    *sums, count, held_out_sum, tellers = sum_over_ranks([[*known, *told]])[0]
-    held_out = held_out_sum / tellers if tellers else math.nan
+        return gradient_sq, motion
+    row = [gradient_sq, *motion, 1.0] if math.isfinite(gradient_sq) else [0.0] * (len(motion) + 2)
+    *sums, count = sum_over_ranks([row])[0]
     if not count:
-        return math.nan, UNKNOWN, held_out
+        return math.nan, UNKNOWN
     gradient_sq, *moved = (total / count for total in sums)
-    return gradient_sq, Motion(*moved), held_out
+    return gradient_sq, Motion(*moved)
 
 
 def _own_part(tensor: Tensor) -> Tensor:

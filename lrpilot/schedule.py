@@ -17,8 +17,7 @@ from lrpilot.travel import UNKNOWN, Motion, Travel, Weights
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
 LogMultiple = Callable[[Floats, float], float]  # observation (S,), log of LR over reference and anchor -> the next
-Read = tuple[float, Motion, float]  # squared gradient norm, motion of the weights, held-out loss; NaN: not known
-Agree = Callable[[float, Motion, float], Read]  # what one rank has at a decision -> what all go by
+Agree = Callable[[float, Motion], tuple[float, Motion]]  # what one rank reads at a decision -> what all go by
 
 
 class Schedule:
@@ -36,8 +35,7 @@ class Schedule:
         decides_at: Number of the step after which the next decision is made, as soon as there is a loss; infinite if
             all are made.
         highest: Highest finite loss so far, 0 before the first; infinite for policies without a reflex.
-        agree: Called at each decision with what was read of gradients and weights and the held-out loss that was told;
-            returns what counts.
+        agree: Called at each decision with what was read of gradients and weights; returns what counts.
 
     Raises:
         ValueError: An argument is out of range; the message names it.
@@ -65,7 +63,7 @@ class Schedule:
         self.horizon = int(horizon)
         self.limits = Limits(guard, lr_min, lr_max)
         self.signals, self.travel = Signals(), Travel()
-        self.agree: Agree = lambda *read: read
+        self.agree: Agree = lambda gradient_sq, motion: (gradient_sq, motion)
         self._policy = log_multiple
         self._log_low, self._reflex = log_low, reflex
         self._base_lr = self.reference = float(base_lr)
@@ -78,7 +76,6 @@ class Schedule:
         self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
         self._parts: list[float] = []  # losses of the step that is not yet moved on from
         self._losses: list[float] = []  # of the steps of the open interval
-        self._held_out = math.nan  # newest held-out loss since the last decision
         self.highest = math.inf if reflex is None else 0.0
         self._back_off, self._skipped = 1.0, 0  # losses until the last decision that were not finite
         self._refresh_bound()
@@ -110,15 +107,6 @@ class Schedule:
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several before one `advance`, of the parts of a batch, are averaged."""
         self._parts.append(float(loss))
-
-    def observe_held_out(self, loss: float) -> None:
-        """Take in a loss on samples that are not trained on; the next decision goes by the newest.
-
-        Args:
-            loss: Mean loss of these samples, the same ones each time. One that is not finite counts as none.
-        """
-        if math.isfinite(loss):
-            self._held_out = float(loss)
 
     def take_in(self, losses: Sequence[float]) -> None:
         """Take in the losses of whole steps, one each."""
@@ -179,9 +167,8 @@ class Schedule:
         if finite:
             self.signals.observe_all(finite)
             motion = UNKNOWN if weights is None else self.travel.move(weights, gradient)
-            read = self.agree(gradient_sq, motion, self._held_out)
-            self._held_out = math.nan
-            self.signals.close(self._log_sum / self._log_count, self.reference, *read)
+            gradient_sq, motion = self.agree(gradient_sq, motion)
+            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, motion)
             observation = self.signals.vector(self.calls / self.horizon, self._pace)
             self._log_multiple = self._policy(observation, self._log_multiple)
         self._multiple = math.exp(self._log_multiple) * self._back_off
@@ -252,7 +239,6 @@ _STATE = (
     "_log_count",
     "_parts",
     "_losses",
-    "_held_out",
     "highest",
     "_skipped",
     "_back_off",

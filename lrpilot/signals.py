@@ -1,4 +1,4 @@
-"""What a schedule observes: a stream of losses becomes a dimensionless observation vector.
+"""What a schedule may observe: a stream of losses becomes a dimensionless observation vector.
 
 This is the only definition. The training environment calls it with arrays of B losses, the run-time
 scheduler with one float; both run the same formulas, so there is no skew between training and use.
@@ -19,16 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.elementary import elementary
-from lrpilot.held_out import TINY, HeldOut
-from lrpilot.signal_table import GRADIENT_SIGNALS as GRADIENT_SIGNALS
-from lrpilot.signal_table import HELD_OUT_SIGNALS as HELD_OUT_SIGNALS
-from lrpilot.signal_table import RANGE as RANGE
-from lrpilot.signal_table import SIGNAL_NAMES as SIGNAL_NAMES
-from lrpilot.signal_table import SIGNALS as SIGNALS
-from lrpilot.signal_table import Floats as Floats
-from lrpilot.signal_table import Numbers as Numbers
 from lrpilot.travel import UNKNOWN, Motion
 
+Floats = NDArray[np.float64]
+Numbers = float | Floats  # one run, or B runs side by side
+
+TINY = float(np.finfo(np.float64).tiny)
 LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
 FAST, SLOW, SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in the three averages of the level
 TIE = 1e-9  # nats; a level that is lower by less is not a better one, but rounding
@@ -36,10 +32,63 @@ SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
 MEDIUM = 0.2  # the same in the averages of persistence and descent
 SHORTEST_STRIDE = -12.0  # natural log; a step that might change the loss by less is as good as none
 LONGEST_TOLD = 12.0  # steps of an interval; longer ones look the same, or no long run would look familiar
+RANGE = 4.0  # observations are clipped to [-4, 4]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One entry of the observation vector; all are dimensionless."""
+
+    name: str
+    meaning: str
+    unit: str
+    low: float = -RANGE
+    high: float = RANGE
+
+
+SIGNALS = (
+    Signal("progress", "share of the horizon used up", "share", 0.0, 1.0),
+    Signal("log_multiple", "log of LR over reference (bound or base LR) in the last interval, / 3", "nats / 3"),
+    Signal("level", "mean log loss of the last interval, minus the log of the first loss, / 5", "nats / 5"),
+    Signal("change", "level minus the level one interval earlier, squashed", "squashed nats"),
+    Signal("fast", "level minus its fast average, squashed", "squashed nats"),
+    Signal("slow", "level minus its slow average, squashed", "squashed nats"),
+    Signal("slowest", "level minus its slowest average, squashed", "squashed nats"),
+    Signal("best", "level minus the best level so far, squashed", "squashed nats", 0.0),
+    Signal("trend", "fitted change of the log loss across the last interval, squashed", "squashed nats"),
+    Signal("spread", "scatter of the log loss around that fit (standard deviation), squashed", "squashed nats", 0.0),
+    Signal("change_score", "change over its standard error (from the spread), asinh", "asinh of ratio"),
+    Signal("slow_score", "level minus its slow average over its standard error, asinh", "asinh of ratio"),
+    Signal("since_best", "asinh of the intervals since the best level, / 1.5", "asinh of intervals", 0.0),
+    Signal("best_multiple", "log_multiple minus its value at the best level, / 3", "nats / 3"),
+    Signal("steepest", "largest fall of the fast average in one interval so far, squashed", "squashed nats", 0.0),
+    Signal("steepest_multiple", "log_multiple minus its value at that fall, / 3", "nats / 3"),
+    Signal("peak", "highest log_multiple so far minus log_multiple, / 3", "nats / 3", 0.0),
+    Signal("log_multiple_change", "log_multiple minus its value one interval earlier", "nats"),
+    Signal("interval", "log of the steps in the last interval, / 3; more than 12 count as 12", "nats / 3", 0.0),
+    Signal("pace", "log of the steps between two decisions of this run on average, / 3, likewise", "nats / 3", 0.0),
+    Signal("swing", "average size of change, squashed", "squashed nats", 0.0),
+    Signal("drift", "fast average minus the slowest one, over that size, asinh", "asinh of ratio"),
+    Signal("reference_change", "log of the reference LR over its first value, / 3", "nats / 3"),
+    Signal("gradient", "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3", "nats / 3"),
+    Signal("gradient_change", "log of ‖gradient‖ over its first value, / 3", "nats / 3"),
+    Signal("efficiency", "log loss really lost in the last interval over what was promised", "ratio"),
+    Signal("mean_efficiency", "slow average of efficiency", "ratio"),
+    Signal("turn", "2 × cosine between the weights' last two displacements, from decision to decision", "2 × cosine"),
+    Signal("persistence", "2 × cosine between the last displacement and the sum of recent ones", "2 × cosine"),
+    Signal("long_persistence", "the same with a longer memory", "2 × cosine"),
+    Signal("mean_persistence", "average of long_persistence, doubled", "4 × cosine"),
+    Signal("descent", "2 × cosine between the last displacement and minus the newest gradient", "2 × cosine"),
+    Signal("mean_descent", "average of descent, doubled", "4 × cosine"),
+    Signal("stride", "log of ‖gradient‖ · ‖displacement in a step‖ / loss, what it might change, / 3", "nats / 3"),
+    Signal("has_gradient", "1 where gradients can be read; else it and the eleven above are 0", "flag", 0.0, 1.0),
+)
+SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
+GRADIENT_SIGNALS = frozenset(SIGNAL_NAMES[SIGNAL_NAMES.index("gradient") :])  # they come last
 
 
 @dataclass
-class Signals(HeldOut):
+class Signals:
     """Running summary of a stream of losses: `observe` once a step, `close` once a decision, then `vector`.
 
     Every field is a number for one run, or an array of shape (B,) for B runs side by side. All of them together
@@ -112,12 +161,7 @@ class Signals(HeldOut):
         self.count += len(x)
 
     def close(
-        self,
-        log_multiple: Numbers,
-        reference: Numbers,
-        gradient_sq: Numbers = np.nan,
-        motion: Motion = UNKNOWN,
-        held_out: Numbers = np.nan,
+        self, log_multiple: Numbers, reference: Numbers, gradient_sq: Numbers = np.nan, motion: Motion = UNKNOWN
     ) -> None:
         """End the interval: its losses become the newest entries of the observation. Without losses: no change.
 
@@ -126,7 +170,6 @@ class Signals(HeldOut):
             reference: The reference LR now (bound or base LR), per step, positive.
             gradient_sq: Squared norm of the gradient that the interval's last step used; NaN where unknown.
             motion: The weights' newest displacement, from `Travel.move`; `UNKNOWN` where weights can't be read.
-            held_out: The newest loss on samples that are not trained on; NaN where none was told in this interval.
         """
         if self.count == 0:
             return
@@ -147,7 +190,6 @@ class Signals(HeldOut):
         self.slow = f.where(started, self.slow + SLOW * (level - self.slow), level)
         self.slowest = f.where(started, self.slowest + SLOWEST * (level - self.slowest), level)
         self._close_records(level, fall, log_multiple)
-        self._close_held_out(held_out, mean, log_multiple)
         self.steps = level * 0.0 + n
         self.trend = slope * n
         self.spread = f.sqrt(f.maximum(scatter, 0.0))
@@ -224,8 +266,7 @@ class Signals(HeldOut):
         gradient = [entry * self.has_gradient for entry in read]
         first = (progress, self.log_multiple / 3, self.level / 5)
         recent = (self.log_multiple_change, interval, paced, swing, drift)
-        told = self._held_out_entries(self.log_multiple)
-        entries = (*first, *squashed, *scores, *memory, *recent, moved, *told, *gradient)
+        entries = (*first, *squashed, *scores, *memory, *recent, moved, *gradient)
         vector = [f.maximum(f.minimum(entry, RANGE), -RANGE) for entry in (*entries, self.has_gradient)]
         return np.array(vector, dtype=np.float64)
 

@@ -7,7 +7,6 @@ import math
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -122,8 +121,7 @@ def test_conventions_in_the_file_are_those_of_the_signals() -> None:
     assert not Signals().vector(0.0).any()
     squashed = [signal.name for signal in SIGNALS if signal.unit == "squashed nats"]
     assert "squashed is asinh(100 x) / 2" in CONVENTIONS
-    of_training = Signals(level=0.03, change=0.03, swing=0.03, trend=0.03, spread=0.03, steepest=0.03)
-    signals = replace(of_training, held_out=0.03, held_out_change=0.03, held_out_gap=0.03)
+    signals = Signals(level=0.03, change=0.03, swing=0.03, trend=0.03, spread=0.03, steepest=0.03)
     vector = dict(zip(SIGNAL_NAMES, signals.vector(0.0), strict=True))
     assert {vector[name] for name in squashed} == {math.asinh(3.0) / 2}
     large = Signals(level=1e9, change=-1e9, has_gradient=1.0, efficiency=1e9).vector(0.0)
