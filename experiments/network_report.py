@@ -146,7 +146,7 @@ def show(results: NetworkResults, console: Console) -> None:
     """
     table = Table(
         title="log(test loss / first test loss), and gain of one run from a base LR wrong by 1/16 to 16 over schedules "
-        f"tuned for each network over {len(results.base_lrs)} base LRs",
+        f"tuned over {len(results.base_lrs)} base LRs, for each network or once for all",
         box=box.SIMPLE,
     )
     table.add_column("tuned rival", no_wrap=True)
@@ -161,7 +161,7 @@ def show(results: NetworkResults, console: Console) -> None:
     for family, runs in results.tuned.items():
         table.add_row(family, f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
     for family, runs in results.tuned_once.items():
-        table.add_row(f"{family}, one base LR for all", f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
+        table.add_row(f"{family}, tuned once for all", f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
     for name in (name for name in (HIDDEN, UNTRAINED, REPLAY) if name in results.learned):
         runs = results.learned[name]
         table.add_row(name, f"{runs.final.mean():+.3f}", *_against(results, runs.final))

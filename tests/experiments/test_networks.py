@@ -138,7 +138,7 @@ def test_the_report_writes_every_number_and_both_figures(
     text = console.export_text()
     assert "control: replay of the mean schedule" in text
     assert "≤ 1 % worse" in text
-    assert "cosine, one base LR for all" in text
+    assert "cosine, tuned once for all" in text
     hidden = written["from_wrong_base_lrs"][HIDDEN]
     assert hidden["final"] != written["from_wrong_base_lrs"]["learned 0"]["final"]
     excess = np.array(hidden["final"]) - np.array(written["tuned"]["linear-to-zero"]["final"])
