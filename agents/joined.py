@@ -24,7 +24,6 @@ from lrpilot.signals import LONGEST_TOLD, Floats
 
 FIRST = ""  # the name of a recipe's own agent, beside those of further ones
 PACE_UNIT = 3.0  # nats; what the signal `pace` is in units of
-MULTIPLE_UNIT = 3.0  # nats; what the signal `log_multiple` is in units of
 SATURATED = 12.0  # tanh of more is 1 to the last bit
 LARGEST_PUSH = 96.0  # of a unit that must saturate; beyond it sums lose digits that count
 SHARPNESS = 1e5  # of switches: they are at -1 or 1, to the last bit, for any two lengths of runs
@@ -54,22 +53,10 @@ class Kind(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is done on a kind of runs: the mean of what these policies do, before it is clipped to [-1, 1].
-
-    Attributes:
-        policies: What acts.
-        kind: On which runs.
-        weights: Of each policy in the mean, with the sum 1; none: all alike.
-    """
+    """What is done on a kind of runs: the mean of what these policies do, before it is clipped to [-1, 1]."""
 
     policies: tuple[SchedulePolicy, ...]
     kind: Kind
-    weights: tuple[float, ...] = ()
-
-    @property
-    def shares(self) -> Floats:
-        """The weights, by policy."""
-        return np.array(self.weights or np.full(len(self.policies), 1 / len(self.policies)))
 
 
 def train_all(run: Run, console: Console) -> SchedulePolicy:
@@ -97,12 +84,11 @@ def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolic
 
     On each kind of runs acts the agent that is for it and sees losses alone: a further one, or else the first. Where
     gradients are shown and an agent for such runs sees them, the mean of what both do is done. All begin and end where
-    the first does, also those that were trained from another start or within other ends. A further one without a
-    recipe of its own is the first again.
+    the first does, also those that were trained from another start or within other ends.
 
     Args:
         recipe: Says which of them acts when.
-        agents: The first, under `FIRST`, and further ones that were trained by their names.
+        agents: The first, under `FIRST`, and further ones by their names.
 
     Returns:
         The policy, with the card of the first; under `trained` it says how long the others were trained.
@@ -112,12 +98,11 @@ def together(recipe: Recipe, agents: dict[str, SchedulePolicy]) -> SchedulePolic
         return first
     common = {key: first.card[key] for key in RANGE if key in first.card}
     alike = {name: SchedulePolicy({**agent.card, **common}, agent.layers) for name, agent in agents.items()}
-    alike |= {name: _lower(alike.get(name, alike[FIRST]), agent.lower) for name, agent in recipe.further.items()}
-    parts = [_part(recipe, alike, kind) for kind in _kinds(recipe)]
+    parts = [Part(_acting(recipe, alike, kind), kind) for kind in _kinds(recipe)]
     policy = join(parts, recipe.decisions.decisions)
     origins = {
         name: {key: agents[name].card["trained"][key] for key in ("iterations", "decisions", "commit")}
-        for name in recipe.further_recipes
+        for name in recipe.further
     }
     card = {**first.card, "signals": policy.card["signals"], "trained": {**first.card["trained"], **origins}}
     return SchedulePolicy(card, policy.layers)
@@ -133,29 +118,13 @@ def _kinds(recipe: NetRecipe) -> list[Kind]:
     return kinds
 
 
-def _part(recipe: NetRecipe, agents: dict[str, SchedulePolicy], kind: Kind) -> Part:
+def _acting(recipe: NetRecipe, agents: dict[str, SchedulePolicy], kind: Kind) -> tuple[SchedulePolicy, ...]:
     """What acts on a kind of runs."""
-    able = [name for name, agent in recipe.further.items() if _within(kind, *agent.steps)]
-    by_losses = next((name for name in able if not recipe.sees(name)), FIRST)
-    seeing = [name for name in able if kind.sighted and recipe.sees(name)]  # one at most, as recipes are checked
-    policies = tuple(agents[name] for name in (by_losses, *seeing))
-    share = recipe.further[by_losses].share if by_losses != FIRST else 0.5
-    return Part(policies, kind, (share, 1 - share) if seeing else ())
-
-
-def _within(kind: Kind, least: float, below: float) -> bool:
-    return least <= kind.least and kind.below <= below
-
-
-def _lower(policy: SchedulePolicy, nats: float) -> SchedulePolicy:
-    """A policy that acts as if the base LR were so much lower: it takes the LR to be that much further above it.
-
-    All other signals of LRs are differences, which stay what they are. (At the first decision, where the signal is 0
-    whatever the LR, it is told so, too.)
-    """
-    (weight, bias), *others = policy.layers
-    told = weight[:, [name == "log_multiple" for name in policy.card["signals"]]].sum(1)
-    return SchedulePolicy(policy.card, ((weight, bias + np.float32(nats / MULTIPLE_UNIT) * told), *others))
+    ranges = {name: agent.steps for name, agent in recipe.further.items()}
+    able = [name for name, (least, below) in ranges.items() if least <= kind.least and kind.below <= below]
+    by_losses = next((agents[name] for name in able if not recipe.sees(name)), agents[FIRST])
+    seeing = [agents[name] for name in able if kind.sighted and recipe.sees(name)]
+    return (by_losses, *seeing)
 
 
 def join(parts: Sequence[Part], decisions: int) -> SchedulePolicy:
@@ -242,11 +211,8 @@ def _reach(policy: SchedulePolicy) -> float:
 
 def _last(parts: Sequence[Part]) -> tuple[Floats, Floats]:
     """The last layers of each part; a gate at -1 takes away what the units of its part, which then are at -1, add."""
-    weights = [
-        np.hstack([share * policy.layers[2][0] for policy, share in zip(part.policies, part.shares, strict=True)])
-        for part in parts
-    ]
+    weights = [np.hstack([policy.layers[2][0] for policy in part.policies]) / len(part.policies) for part in parts]
     saturated = np.array([-weight.sum(dtype=np.float64) for weight in weights])
-    wanted = np.array([np.average([policy.layers[2][1][0] for policy in p.policies], weights=p.shares) for p in parts])
+    wanted = np.array([np.mean([policy.layers[2][1] for policy in part.policies]) for part in parts])
     gates = (wanted + saturated) / 2
     return np.hstack([*weights, gates[None]]), np.array([(wanted - saturated).sum() / 2])

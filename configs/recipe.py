@@ -101,12 +101,12 @@ class NetRecipe(Recipe):
 
     @property
     def further_recipes(self) -> dict[str, Self]:
-        """The recipes of the further agents that are trained, each of which is alone."""
-        return {name: self._alone(agent.but) for name, agent in self.further.items() if agent.but is not None}
+        """The recipes of the further agents, each of which is alone."""
+        return {name: self._alone(agent.but) for name, agent in self.further.items()}
 
     def sees(self, name: str) -> bool:
         """Whether a further agent sees gradients in all of its runs."""
-        return self.further_recipes.get(name, self).decisions.loss_only == 0
+        return self.further_recipes[name].decisions.loss_only == 0
 
     @property
     def in_use(self) -> Self:
@@ -127,8 +127,6 @@ class NetRecipe(Recipe):
     def _further_agents(self) -> Self:
         for name, agent in self.further.items():
             least, below = agent.steps
-            if agent.but is None:
-                continue
             try:
                 practised = self._alone(agent.but).decisions.steps
             except ValidationError as error:

@@ -87,14 +87,12 @@ class FurtherAgent(Section):
     """An agent for some kinds of runs, beside the first; all are exported as one network (`lrpilot.agents.joined`).
 
     One that trains on runs that all show their gradients is for those; it does not act alone, but the mean of what it
-    and the one that sees losses alone do is done. One that has no recipe of its own is the first agent again.
+    and the one that sees losses alone do is done.
     """
 
     least: float = Field(0.0, ge=0, le=11, description="steps between two decisions that its runs have at least")
     below: float | None = Field(None, gt=1, le=11, description="steps that they have fewer than, if it is limited")
-    lower: float = Field(0.0, ge=0, description="nats by which it acts as if the base LR were lower than it is")
-    share: float = Field(0.5, gt=0, lt=1, description="its weight in the mean with one that sees gradients")
-    but: dict[str, Any] | None = Field(None, description="what its recipe has otherwise, in sections as in the recipe")
+    but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
     @property
     def steps(self) -> tuple[float, float]:

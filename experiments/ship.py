@@ -31,7 +31,7 @@ SUMMARY = {
     "nlp": "networks on text; LR as a multiple of your base LR, which may be wrong by a factor of 16; "
     "reads losses, and gradients and weights where it can",
     "universal": "any network, losses are enough; LR as a multiple of your base LR, which may be wrong by a factor of "
-    "16; reads gradients and weights as well where it can",
+    "16; reads gradients and weights as well where it can, on runs of up to 539 steps",
 }
 _TUNED = "runs whose LR you can tune: a tuned schedule is better still; "
 _NETWORKS = (

@@ -165,8 +165,7 @@ def _untrained_universal() -> SchedulePolicy:
 def training_passes(policy: SchedulePolicy) -> float:
     """Return the gradient evaluations of a policy's meta-training, of all its agents, from the recipe on its card."""
     recipe = yaml.safe_load(policy.card["trained"]["recipe"])
-    changes = [agent["but"] for agent in recipe.get("further", {}).values()]
-    further = [merged(recipe, but) for but in changes if but is not None]
+    further = [merged(recipe, agent["but"]) for agent in recipe.get("further", {}).values()]
     return sum(map(_passes, [recipe, *further]))
 
 

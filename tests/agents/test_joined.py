@@ -26,8 +26,6 @@ SMALL += ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processe
 SMALL += ["validation.horizons=[]", "horizon=30", "decisions.decisions=10", "decisions.steps=[3]"]
 SHORTER = "shorter: {below: 3, but: {horizon: 10, decisions: {steps: [1, 2]}, signals: [progress, level, pace]}}"
 SIGHTED = "sighted: {least: 3, below: 5, but: {decisions: {loss_only: 0}, signals: [progress, gradient, has_gradient]}}"
-LONGER = "longer: {least: 8, lower: 2.0, share: 0.8}"
-SIGHTED_LONGER = "sighted: {least: 3, but: {decisions: {loss_only: 0}, signals: [progress, gradient, has_gradient]}}"
 FURTHER = f"further={{{SHORTER}, {SIGHTED}}}"
 
 
@@ -57,7 +55,7 @@ def sighted() -> SchedulePolicy:
     return made(4, ["slow", "gradient", "turn", "has_gradient", "progress"], (64, 64))
 
 
-def meant(seen: Any, *policies: SchedulePolicy, weights: tuple[float, ...] | None = None) -> Any:
+def meant(seen: Any, *policies: SchedulePolicy) -> Any:
     """The mean of what policies do before it is clipped, then clipped: shape (B,)."""
     actions = []
     for policy in policies:
@@ -66,7 +64,7 @@ def meant(seen: Any, *policies: SchedulePolicy, weights: tuple[float, ...] | Non
             values = np.tanh(weight.astype(float) @ values + bias[:, None])
         weight, bias = policy.layers[-1]
         actions.append((weight @ values + bias[:, None])[0])
-    return np.clip(np.average(actions, 0, weights), -1.0, 1.0)
+    return np.clip(np.mean(actions, 0), -1.0, 1.0)
 
 
 def observations(horizon: int, sighted: bool = False, count: int = 500) -> Any:
@@ -122,12 +120,6 @@ def test_the_mean_is_that_of_actions_that_are_not_clipped() -> None:
     joined = join([Part((one, other), Kind(0, INF, False))], DECISIONS)
     np.testing.assert_allclose(joined.action(seen), min(expected, 1.0), rtol=1e-5)
     assert expected < 1
-
-
-def test_one_policy_may_count_more_than_another(long: SchedulePolicy, sighted: SchedulePolicy) -> None:
-    joined = join([Part((long, sighted), Kind(0, INF, True), (0.75, 0.25))], DECISIONS)
-    seen = observations(300, True)
-    np.testing.assert_allclose(joined.action(seen), meant(seen, long, sighted, weights=(0.75, 0.25)), atol=2e-5)
 
 
 def test_a_run_changes_hands_when_gradients_appear(joined: SchedulePolicy, long: SchedulePolicy) -> None:
@@ -244,25 +236,3 @@ def test_which_agent_of_a_recipe_acts_when(
     assert [policy.card[key] for key in ("log_start", "log_high")] == [
         long.card[key] for key in ("log_start", "log_high")
     ]
-
-
-@pytest.mark.parametrize("horizon", HORIZONS)
-@pytest.mark.parametrize("shown", [False, True])
-def test_on_long_runs_the_first_agent_acts_as_if_the_base_lr_were_lower(
-    long: SchedulePolicy, sighted: SchedulePolicy, horizon: int, shown: bool
-) -> None:
-    recipe = universal(f"further={{{LONGER}, {SIGHTED_LONGER}}}", "decisions.decisions=60", "horizon=180")
-    trained = {"iterations": 1, "decisions": 2, "commit": "none"}
-    agents = {FIRST: SchedulePolicy({**long.card, "trained": trained}, long.layers)}
-    agents["sighted"] = SchedulePolicy({**sighted.card, "trained": trained}, sighted.layers)
-    seen = observations(horizon, shown)
-    told, at = seen.copy(), SIGNAL_NAMES.index("log_multiple")
-    is_long = horizon >= 8 * 60
-    told[at] += 2.0 / 3 if is_long else 0.0
-    also = [agents["sighted"]] if shown and horizon >= 3 * 60 else []
-    weights = (0.8, 0.2) if is_long and also else None
-    assert "log_multiple" not in sighted.card["signals"]
-    np.testing.assert_allclose(
-        together(recipe, agents).action(seen), meant(told, long, *also, weights=weights), atol=2e-5
-    )
-    assert {"longer", "sighted"} & {*together(recipe, agents).card["trained"]} == {"sighted"}
