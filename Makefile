@@ -13,7 +13,7 @@ REPRODUCED := nmf_step_decay images_and_text greedy_schedules greedy_and_hypergr
 export PYTHONWARNINGS ?= ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-agent compare report tensorboard test test-all check lint wheel-test theory-tour transfer strangers reproduce probes bench clean
+.PHONY: help install train-agent compare report tensorboard test test-all check lint wheel-test theory-tour transfer plain-torch strangers reproduce probes bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -62,7 +62,7 @@ transfer: $(READY)  ## shipped policies where they never trained: longer, wider,
 	@$(BIN)/python -m lrpilot.experiments.transfer
 
 strangers: $(READY)  ## universal on networks in plain torch, as a user meets it, against schedules tuned for each
-	@$(BIN)/python -m lrpilot.experiments.strangers
+	@$(BIN)/python -m lrpilot.experiments.plain_torch
 
 reproduce: $(READY)  ## published claims, measured anew, into docs/results/reproduce: make reproduce [QUICK=1]
 	@for name in $(REPRODUCED); do $(BIN)/python -m lrpilot.experiments.reproduce.$$name $(QUICK_FLAG) || exit 1; done

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.agents.problem_sets import Role, problem_set
+from lrpilot.arrays import Floats
 from lrpilot.configs import Recipe
 from lrpilot.envs.process import Process
 from lrpilot.policy import SchedulePolicy
-from lrpilot.signals import Floats
 
-WORST = float(np.log(10.0))  # what an exploded run counts as, or one that ends at ten times its first loss or worse
+DIVERGED_SCORE = float(
+    np.log(10.0)
+)  # what a diverged run counts as, or one that ends at ten times its first loss or worse
 Act = Callable[[NDArray[Any], int], NDArray[Any]]  # observation (S, B) and index of the decision -> actions (B,)
 
 
@@ -27,19 +29,19 @@ class Episodes:
         log_loss: log f over the run, relative to its start, shape (K + 1, P).
         log_multiple: log of LR over bound at each decision, shape (K, P).
         action: What the policy chose, shape (K, P).
-        exploded: Which runs exploded, shape (P,).
+        diverged: Which runs diverged, shape (P,).
         shares: Share of the horizon at each decision and at the end, shape (K + 1,).
     """
 
     log_loss: Floats
     log_multiple: Floats
     action: Floats
-    exploded: Floats
+    diverged: Floats
     shares: Floats
 
     @property
     def final(self) -> Floats:
-        """Final log loss relative to the start, shape (P,); an exploded run counts as tenfold worse."""
+        """Final log loss relative to the start, shape (P,); a diverged run counts as tenfold worse."""
         final: Floats = self.log_loss[-1]
         return final
 
@@ -61,15 +63,15 @@ def play(act: Act, process: Process) -> Episodes:
         action = np.asarray(act(observation.T, decision), dtype=np.float64)
         transition = process.step(action)
         observation = transition.observation
-        exploded = process.exploded
-        losses.append(np.where(exploded, WORST, losses[-1] - transition.reward))
+        diverged = process.diverged
+        losses.append(np.where(diverged, DIVERGED_SCORE, losses[-1] - transition.reward))
         multiples.append(np.broadcast_to(process.signals.log_multiple, (count,)))
         actions.append(action)
     return Episodes(
         np.array(losses),
         np.array(multiples),
         np.array(actions),
-        exploded.astype(np.float64),
+        diverged.astype(np.float64),
         process.times / process.times[-1],
     )
 
@@ -97,4 +99,4 @@ def act_by(policy: SchedulePolicy) -> Act:
     return lambda observation, _: policy.action(observation)
 
 
-_RECORDS = ("log_loss", "log_multiple", "action", "exploded")
+_RECORDS = ("log_loss", "log_multiple", "action", "diverged")

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from lrpilot.configs import Recipe
-from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs import families
 from lrpilot.envs.process import Process
 
@@ -53,20 +52,9 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
     if role != "train":
         hidden = float(loss_only or decisions.loss_only == 1)
         decisions = replace(decisions, steps=(recipe.horizon // decisions.decisions,), loss_only=hidden)
-    problems = recipe.problems
-    if role == "test" and isinstance(recipe, NetRecipe):
-        problems = replace(recipe.problems, architectures=recipe.problems.architectures + recipe.unseen)
     processes = recipe.ppo.processes if role == "train" else 1
-    beside = _beside(recipe, role)
-    return families.make_process(recipe.env, size, problems, decisions, data, replicas, processes, beside)
-
-
-def _beside(recipe: Recipe, role: Role) -> list[families.Beside]:
-    if role not in {"train", "validation"} or not isinstance(recipe, NetRecipe):
-        return []
-    return [
-        families.Beside(name, other.share, other.worth, getattr(other, role)) for name, other in recipe.beside.items()
-    ]
+    problems, others = recipe.problems_for(role), recipe.extra_families_for(role)
+    return families.make_process(recipe.env, size, problems, decisions, data, replicas, processes, others)
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:

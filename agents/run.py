@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lrpilot.configs import ConfigError, Recipe, load_recipe
-from lrpilot.configs.recipe import dump
+from lrpilot.configs.load import dump
+from lrpilot.files import make_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Run:
 
         Raises:
             ConfigError: A run of that name exists.
+            OutputError: The folder can't be made or written to.
         """
         parent = root / recipe.env
         folder = parent / (name or f"seed{recipe.seed}")
@@ -50,8 +49,8 @@ class Run:
 
     @classmethod
     def _made(cls, folder: Path, recipe: Recipe) -> Run:
-        for part in ("checkpoints", "figures", "tensorboard"):
-            (folder / part).mkdir(parents=True)
+        for inside in ("checkpoints", "figures", "tensorboard"):
+            make_folder(folder / inside)
         write_text(folder / "config.yaml", dump(recipe))
         return cls(folder, recipe)
 
@@ -99,25 +98,3 @@ class Run:
     def policy(self) -> Path:
         """What the run exports when all of its agents are trained."""
         return self.folder / "policy.safetensors"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all.
-
-    Args:
-        path: Where to.
-        text: What.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write plain data as JSON, whole or not at all; non-finite numbers are refused.
-
-    Args:
-        path: Where to.
-        data: What.
-    """
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")

@@ -17,8 +17,9 @@ from lrpilot.agents.evaluate import Episodes
 from lrpilot.configs import Recipe
 
 SCORE = "validation/final_log_loss"
-EXPLODED = "validation/exploded"
-FRACTION = "learned_lr/fraction_of_bound_at_{:02.0f}_percent"
+DIVERGED = ("validation/diverged", "validation/exploded")  # the second as it was called earlier
+MULTIPLE = "learned_lr/{}_at_{:02.0f}_percent"
+MULTIPLES = {"bound": "fraction_of_bound", "base LR": "multiple_of_base_lr"}
 ACTIONS = "learned_lr/actions"
 PROBES = "learned_lr/schedules_on_probes"
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the horizon at which the learned LR is logged
@@ -27,28 +28,32 @@ PROBE_COUNT = 8
 mpl.use("Agg")
 
 
-def record_validation(logger: Logger, episodes: Episodes) -> None:
+def record_validation(logger: Logger, episodes: Episodes, reference: str) -> None:
     """Record one validation; it is written with the next dump of PPO's diagnostics.
 
     Args:
         logger: The model's logger.
         episodes: Runs on the validation problems.
+        reference: What LRs are multiples of: see `Family.reference`.
     """
     logger.record(SCORE, float(episodes.final.mean()))
-    logger.record(EXPLODED, float(episodes.exploded.sum()))
+    for tag in DIVERGED:
+        logger.record(tag, float(episodes.diverged.sum()))
+    multiple = MULTIPLES[reference]
     for moment in MOMENTS:
         decision = np.searchsorted(episodes.shares[1:-1], moment, "right")
         fraction = np.exp(episodes.log_multiple[decision].mean())
-        logger.record(FRACTION.format(100 * moment), float(fraction))
+        logger.record(MULTIPLE.format(multiple, 100 * moment), float(fraction))
     logger.record(ACTIONS, torch.from_numpy(episodes.action))
-    logger.record(PROBES, LoggedFigure(probe_figure(episodes), close=True))
+    logger.record(PROBES, LoggedFigure(probe_figure(episodes, reference), close=True))
 
 
-def probe_figure(episodes: Episodes) -> Figure:
-    """Draw LR over bound on fixed probe problems, beside the mean over all.
+def probe_figure(episodes: Episodes, reference: str) -> Figure:
+    """Draw LR over its reference on fixed probe problems, beside the mean over all.
 
     Args:
         episodes: Runs whose first few problems are the probes.
+        reference: What it is: see `Family.reference`.
 
     Returns:
         The figure.
@@ -60,7 +65,9 @@ def probe_figure(episodes: Episodes) -> Figure:
         axes.step(progress, np.exp(episodes.log_multiple[:, index]), where="post", alpha=0.6, linewidth=1)
     mean = np.exp(episodes.log_multiple.mean(1))
     axes.step(progress, mean, "k", where="post", linewidth=2, label="geometric mean of all problems")
-    axes.set(yscale="log", xlabel="share of the horizon", ylabel="LR / bound", title="Schedules on probe problems")
+    axes.set(
+        yscale="log", xlabel="share of the horizon", ylabel=f"LR / {reference}", title="Schedules on probe problems"
+    )
     axes.axhline(1, color="grey", linestyle=":", linewidth=1)
     axes.legend(frameon=False)
     return figure

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,11 +30,12 @@ from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import Episodes, act_by, evaluate
 from lrpilot.agents.export import export
 from lrpilot.agents.problem_sets import make_process, role_seed
-from lrpilot.agents.run import Run, write_json
+from lrpilot.agents.run import Run
 from lrpilot.configs import Recipe
-from lrpilot.configs.recipe import dump
+from lrpilot.configs.load import dump
 from lrpilot.envs.families import FAMILIES
-from lrpilot.envs.sb3_env import BatchedVecEnv
+from lrpilot.envs.shells.sb3_env import BatchedVecEnv
+from lrpilot.files import commit, write_json
 from lrpilot.policy import SchedulePolicy, load_policy
 
 LAST_LR_SHARE = 0.1  # Adam's LR ends at this share of its start
@@ -56,7 +55,7 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     recipe = run.recipe
     ppo = recipe.ppo
     process = make_process(recipe, "train", ppo.parallel, replicas=ppo.replicas)
-    env = BatchedVecEnv(process, True, ppo.replicas, ppo.tail, ppo.worst, recipe.signals)
+    env = BatchedVecEnv(process, True, ppo.replicas, ppo.reward_scale, ppo.reward_floor, recipe.signals)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)
@@ -161,19 +160,18 @@ class _Iterations(BaseCallback):
     def _validate(self) -> None:
         recipe, iteration = self.run.recipe, self.iteration
         assert isinstance(self.model, PPO)
-        action, trained = FAMILIES[recipe.env].action, provenance(recipe, iteration)
-        policy = export(self.model, recipe.env, action, recipe.decisions, trained=trained)
+        policy = export(self.model, recipe.env, recipe.decisions, trained=provenance(recipe, iteration))
         episodes = validate(policy, recipe)
         score = score_of(episodes, recipe)
         if all(score < earlier for _, earlier in self.scores):
             policy.save(self.run.best)
         self.scores.append((iteration, score))
         write_json(self.run.progress, {"scores": self.scores})
-        tensorboard_log.record_validation(self.model.logger, episodes[-1])
+        tensorboard_log.record_validation(self.model.logger, episodes[-1], FAMILIES[recipe.env].reference)
         best = min(score for _, score in self.scores)
         self.progress.console.print(
             f"iteration {iteration:3d} of {recipe.ppo.iterations}: log loss on validation {score:.3f}, "
-            f"best {best:.3f}; {int(sum(part.exploded.sum() for part in episodes))} exploded"
+            f"best {best:.3f}; {int(sum(part.diverged.sum() for part in episodes))} diverged"
         )
 
 
@@ -213,24 +211,6 @@ def provenance(recipe: Recipe, iteration: int) -> dict[str, Any]:
         "commit": commit(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
-
-
-def commit() -> str:
-    """Return the commit of the source tree, marked if it is changed; "unknown" outside a checkout."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).resolve().parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=12",
-    ]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return result.stdout.strip()
 
 
 def _decisions_per_iteration(recipe: Recipe) -> int:

@@ -17,8 +17,8 @@ class Section(BaseModel):
 class Data(Section):
     """Real data sets by role, by the names that the family knows them by.
 
-    For NMF those of `lrpilot.envs.data`, or .npy files; for linearised networks those of `labelled_data`; else those
-    of `datasets`.
+    For NMF those of `lrpilot.envs.data.matrices`, or .npy files; for linearised networks those of `labelled`; else
+    those of `datasets`.
     """
 
     train: tuple[str, ...] = Field(description="what training and tuning problems are made of")
@@ -34,11 +34,13 @@ class Data(Section):
         return self
 
 
-class BesideData(Section):
-    """Runs of a family with a bound beside those of networks, in training and validation; the bound is not told."""
+class ExtraFamilySettings(Section):
+    """Runs of a family with a bound beside those of networks, in training and validation; agents see no bound."""
 
     share: float = Field(gt=0, lt=0.5, description="share of all runs")
-    worth: float = Field(gt=0, le=1, description="what a nat counts, beside one of a network: LRs matter more there")
+    reward_weight: float = Field(
+        gt=0, le=1, description="what a nat counts, beside one of a network: LRs matter more there"
+    )
     train: tuple[str, ...] = Field(min_length=1, description="what its training problems are made of")
     validation: tuple[str, ...] = Field(min_length=1, description="what its validation problems are made of")
 
@@ -50,8 +52,12 @@ class PPOSettings(Section):
     parallel: int = Field(ge=1, description="runs side by side in a rollout")
     replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
     processes: int = Field(1, ge=1, description="processes that compute the runs of a rollout; divides `parallel`")
-    tail: float | None = Field(None, gt=0, description="leads over siblings, in nats, beyond which pay is logarithmic")
-    worst: float | None = Field(None, le=0, description="with a tail: returns below it, in nats, count as it")
+    reward_scale: float | None = Field(
+        None, gt=0, description="leads over the replica group, in nats, beyond which rewards are logarithmic"
+    )
+    reward_floor: float | None = Field(
+        None, le=0, description="with a reward_scale: returns below it, in nats, count as it"
+    )
     averaging: float = Field(0.0, ge=0, lt=1, description="weight of the old in the running average that is exported")
     minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
     epochs: int = Field(ge=1, description="passes over a rollout")
@@ -83,16 +89,16 @@ class ValidationSettings(Section):
     horizons: tuple[int, ...] = Field((), description="SGD steps of their runs, all counted alike; else `horizon`")
 
 
-class FurtherAgent(Section):
-    """An agent for some kinds of runs, beside the first; all are exported as one network (`lrpilot.agents.joined`).
+class ExtraAgent(Section):
+    """An agent for some kinds of runs, beside the first; all are exported as one network (`lrpilot.agents.ensemble`).
 
-    One that trains on runs that all show their gradients is for those; it does not act alone, but the mean of what it
-    and the one that sees losses alone do is done.
+    One that trains on runs that all show their gradients is for those; its actions are averaged with those of the
+    agent that sees losses alone.
     """
 
     least: float = Field(0.0, ge=0, le=11, description="steps between two decisions that its runs have at least")
     below: float | None = Field(None, gt=1, le=11, description="steps that they have fewer than, if it is limited")
-    but: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
+    overrides: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
 
     @property
     def steps(self) -> tuple[float, float]:

@@ -1,21 +1,22 @@
 """Gymnasium environments in which an agent learns to set a learning rate; registered on import.
 
-`tasks/` holds what is being trained, `process` the decision process around it, and `gym_env`, `vector_env` and
-`sb3_env` are thin shells over that one process. `families` lists the tasks; `data` and `labelled_data` have the real
-matrices and the real labelled samples.
+`tasks/` holds what is being trained, `process` the decision process around it, and `shells/` thin shells over that one
+process. `families` lists the families of tasks, and `data/` has the real data.
 """
+
+from typing import Any, cast
 
 from gymnasium.envs.registration import register, registry
 
+from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Decisions as Decisions
-from lrpilot.envs.tasks.linear_problems import LinearProblems as LinearProblems
-from lrpilot.envs.tasks.net_problems import NetProblems as NetProblems
-from lrpilot.envs.tasks.nmf_problems import NMFProblems as NMFProblems
+from lrpilot.envs.shells.gym_env import env_class
+from lrpilot.envs.shells.vector_env import vector_env_class
+from lrpilot.envs.tasks.linear.problems import LinearProblems as LinearProblems
+from lrpilot.envs.tasks.nets.problems import NetProblems as NetProblems
+from lrpilot.envs.tasks.nmf.problems import NMFProblems as NMFProblems
 
-for _name in ("NMF", "Linear", "CNN", "NLP"):
-    if f"lrpilot/{_name}-v0" not in registry:
-        register(
-            f"lrpilot/{_name}-v0",
-            entry_point=f"lrpilot.envs.gym_env:{_name}Env",
-            vector_entry_point=f"lrpilot.envs.vector_env:{_name}VectorEnv",
-        )
+for _family in FAMILIES.values():
+    if _family.env_id and _family.env_id not in registry:
+        _single, _vector = cast(Any, env_class(_family)), cast(Any, vector_env_class(_family))
+        register(_family.env_id, entry_point=_single, vector_entry_point=_vector)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from lrpilot.signals import Floats
+from lrpilot.arrays import Floats
 
 Shape = Callable[[Floats], Floats]  # progress in [0, 1) -> LR over base LR
 Unit = Literal["bound", "raw"]  # base LR as a multiple of the current bound, or in plain units of LR

@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from lrpilot import GreedyLR, LearnedLR, load_policy
 from lrpilot.agents.problem_sets import CHUNK
 from lrpilot.envs.families import make_process
-from lrpilot.envs.tasks.net import NetTask
-from lrpilot.envs.tasks.net_problems import NetProblems, part_of
+from lrpilot.envs.tasks.nets.problems import NetProblems, part_of
+from lrpilot.envs.tasks.nets.task import NetTask
 from lrpilot.signals import SIGNALS
 
 HORIZON = 4_800

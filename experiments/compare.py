@@ -13,19 +13,18 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lrpilot.agents.evaluate import WORST, Act, Episodes, act_by, evaluate
+from lrpilot.agents.evaluate import DIVERGED_SCORE, Act, Episodes, act_by, evaluate
 from lrpilot.agents.export import export
 from lrpilot.agents.problem_sets import make_process
-from lrpilot.agents.run import write_json, write_text
-from lrpilot.agents.train import commit, new_model
+from lrpilot.agents.train import new_model
+from lrpilot.arrays import Floats
 from lrpilot.configs import Recipe
-from lrpilot.envs.families import FAMILIES
-from lrpilot.envs.sb3_env import BatchedVecEnv
+from lrpilot.envs.shells.sb3_env import BatchedVecEnv
 from lrpilot.experiments.baselines import Candidate
 from lrpilot.experiments.stats import Paired, interquartile_mean, paired
 from lrpilot.experiments.tuning import oracle_candidates, run_all, runs_to_tune, tune
+from lrpilot.files import commit, write_json, write_text
 from lrpilot.policy import SchedulePolicy
-from lrpilot.signals import Floats
 
 LEARNED = "learned"
 
@@ -118,7 +117,7 @@ def untrained(recipe: Recipe) -> SchedulePolicy:
     """Return the policy as it was before training."""
     alone = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"processes": 1})})
     env = BatchedVecEnv(make_process(alone, "train", recipe.ppo.parallel), True, signals=recipe.signals)
-    return export(new_model(recipe, env), "untrained", FAMILIES[recipe.env].action, recipe.decisions)
+    return export(new_model(recipe, env), "untrained", recipe.decisions)
 
 
 def replay(mean: Floats) -> Act:
@@ -135,7 +134,7 @@ def rows(result: Comparison) -> list[dict[str, Any]]:
             "mean": float(final.mean()),
             "iqm": interquartile_mean(final),
         }
-        row["exploded"] = int((final == WORST).sum())
+        row["diverged"] = int((final == DIVERGED_SCORE).sum())
         row |= {} if method == LEARNED else {f"gain_{k}": v for k, v in result.against(method).as_dict().items()}
         table.append(row)
     return table
@@ -152,7 +151,7 @@ def write(result: Comparison, folder: Path, json_path: Path | None = None) -> No
     table = rows(result)
     text = io.StringIO()
     writer = csv.DictWriter(
-        text, ["method", "mean", "iqm", "exploded", *(f"gain_{k}" for k in Paired.__dataclass_fields__)]
+        text, ["method", "mean", "iqm", "diverged", *(f"gain_{k}" for k in Paired.__dataclass_fields__)]
     )
     writer.writeheader()
     writer.writerows(table)

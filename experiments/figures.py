@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpilot.agents.evaluate import Episodes
+from lrpilot.arrays import Floats
 from lrpilot.experiments.baselines import BASELINES, Candidate
 from lrpilot.experiments.compare import LEARNED, Comparison
 from lrpilot.experiments.stats import TIE
 from lrpilot.experiments.tuning import run_baselines
-from lrpilot.signals import Floats
 
 CURVE_PROBLEMS = 256
 LEARNED_COLOUR = "#c1121f"

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.linear import DATA
-from lrpilot.envs.tasks.linear_problems import LinearProblems, draw
-from lrpilot.envs.tasks.pretrained import expansions
+from lrpilot.envs.tasks.linear.pretrained import expansions
+from lrpilot.envs.tasks.linear.problems import LinearProblems, draw
+from lrpilot.envs.tasks.linear.task import DATA
 from lrpilot.theory.nmf import joint_smoothness
 
 MULTIPLES = (0.5, 0.9, 0.98, 0.99, 1.01, 1.02, 1.1, 1.5)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.envs.process import Process
 from lrpilot.experiments.tuning import Control, run_controlled
-from lrpilot.greedy import HIGHEST, LOWEST
-from lrpilot.greedy_rule import GreedyRule, GreedySettings
-from lrpilot.signals import Floats
+from lrpilot.schedulers.greedy import HIGHEST, LOWEST
+from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
 
 SETTINGS, EVERY = GreedySettings(factor=0.8, patience=1), 4  # best of ten on six validation networks (docs/log.md)
 

@@ -1,7 +1,12 @@
-"""What `lrpilot train` and `lrpilot compare` show for networks: a table, a file with every number, and two figures."""
+"""What `lrpilot train` and `lrpilot compare` show for networks: a table, a file with every number, and two figures.
+
+python -m lrpilot.experiments.network_report COMPARE.json FIGURE.png draws what a wrong base LR costs anew.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lrpilot.agents.evaluate import act_by
-from lrpilot.agents.run import write_json
-from lrpilot.agents.train import commit
+from lrpilot.arrays import Floats
 from lrpilot.configs import ConfigError
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.compare import replay, untrained
@@ -29,8 +33,8 @@ from lrpilot.experiments.networks import (
     run_from_wrong,
 )
 from lrpilot.experiments.stats import Paired, paired
+from lrpilot.files import commit, write_json
 from lrpilot.policy import SchedulePolicy
-from lrpilot.signals import Floats
 
 AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above it; more than 2 % below it
 LEARNED, HIDDEN = "learned", "the same, gradients and weights hidden"
@@ -48,7 +52,11 @@ COLOURS = {
 
 
 def compare_on_networks(
-    recipe: NetRecipe, policies: Sequence[SchedulePolicy], folder: Path, console: Console
+    recipe: NetRecipe,
+    policies: Sequence[SchedulePolicy],
+    folder: Path,
+    console: Console,
+    json_path: Path | None = None,
 ) -> NetworkResults:
     """Run the comparison, print it, and write `compare.json` and the figures.
 
@@ -57,6 +65,7 @@ def compare_on_networks(
         policies: One or more learned policies; several count as seeds of one method.
         folder: Where the results go.
         console: Where everything is shown.
+        json_path: If given, the JSON goes here, and nothing else is written.
 
     Returns:
         All runs.
@@ -80,9 +89,13 @@ def compare_on_networks(
             results.learned[HIDDEN] = run_from_wrong(act_by(policies[0]), recipe, results.right, loss_only=True)
             progress.advance(bar)
     show(results, console)
+    if json_path is not None:
+        write_json(json_path, as_json(recipe, results))
+        return results
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     write_json(folder / "compare.json", as_json(recipe, results))
-    for name, figure in {"lr_error": _lr_error(results), "schedules": _schedules(results)}.items():
+    drawn = {"lr_error": lr_error(as_json(recipe, results)), "schedules": _schedules(results)}
+    for name, figure in drawn.items():
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     return results
 
@@ -97,10 +110,11 @@ def _families(recipe: NetRecipe) -> Sequence[str]:
     return named
 
 
-def headline(results: NetworkResults) -> dict[str, float]:
-    """Return the figures that runs are compared by in TensorBoard."""
-    against = _paired(results, results.tuned[REFERENCE])
-    return {"log_loss": float(_learned(results).mean()), "gain_over_tuned_linear": against.mean}
+def headline(document: dict[str, Any]) -> dict[str, float]:
+    """Return the figures that runs are compared by in TensorBoard, from what `compare.json` holds."""
+    learned = [runs for name, runs in document["from_wrong_base_lrs"].items() if name.startswith(LEARNED)]
+    log_loss = float(np.mean([runs["final"] for runs in learned]))
+    return {"log_loss": log_loss, "gain_over_tuned_linear": document["verdict"][REFERENCE]["mean"]}
 
 
 def for_card(document: dict[str, Any]) -> dict[str, Any]:
@@ -176,8 +190,8 @@ def show(results: NetworkResults, console: Console) -> None:
         errors.add_column(f"× {error:g}", justify="right")
     for name, runs in by_error(results).items():
         excess = (runs.final - results.tuned[REFERENCE].final).mean(1)
-        failed = runs.failed.sum(1)
-        errors.add_row(name, *(f"{e:+.3f}" + (f" ({n})" if n else "") for e, n in zip(excess, failed, strict=True)))
+        diverged = runs.diverged.sum(1)
+        errors.add_row(name, *(f"{e:+.3f}" + (f" ({n})" if n else "") for e, n in zip(excess, diverged, strict=True)))
     console.print(errors)
     steps = steps_to_cosine(results)
     median = f"after {steps:.0%} of the run" if np.isfinite(steps) else "never"
@@ -186,7 +200,7 @@ def show(results: NetworkResults, console: Console) -> None:
 
 def by_error(results: NetworkResults) -> dict[str, Runs]:
     """Return all runs from wrong base LRs, by name."""
-    return {**results.learned, **results.misled}
+    return {**results.learned, **results.from_wrong_lrs}
 
 
 def steps_to_cosine(results: NetworkResults) -> float:
@@ -205,7 +219,7 @@ def as_json(recipe: NetRecipe, results: NetworkResults) -> dict[str, Any]:
     """Return everything that a reader needs to believe or repeat the comparison."""
 
     def runs(record: Runs) -> dict[str, Any]:
-        return {"final": record.final.round(5).tolist(), "failed": record.failed.sum(1).tolist()}
+        return {"final": record.final.round(5).tolist(), "failed": record.diverged.sum(1).tolist()}
 
     return {
         "config": recipe.model_dump(mode="json"),
@@ -247,14 +261,23 @@ def _against(results: NetworkResults, rival: Floats) -> tuple[str, str, str]:
     return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]", f"{good:.0%}", f"{better:.0%}"
 
 
-def _lr_error(results: NetworkResults) -> Figure:
-    """How much a wrong base LR costs, for the learned schedule and for fixed ones."""
+def lr_error(document: dict[str, Any]) -> Figure:
+    """Draw how much a wrong base LR costs, for the learned schedule and for fixed ones.
+
+    Args:
+        document: What `as_json` returned, or `compare.json` holds.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    rivals = {name: runs for name, runs in results.misled.items() if name in COLOURS}
-    for name, runs in {**rivals, LEARNED: _policies(results)[0]}.items():
-        excess = (runs.final - results.tuned[REFERENCE].final).mean(1)
-        axes.plot(ERRORS, excess, marker="o", color=COLOURS[name], linewidth=2.5 if name == LEARNED else 1, label=name)
+    reference = np.array(document["tuned"][REFERENCE]["final"])
+    wrong = {name.removesuffix(" 0"): runs["final"] for name, runs in document["from_wrong_base_lrs"].items()}
+    for name in (name for name in reversed(COLOURS) if name in wrong):
+        excess = (np.array(wrong[name]) - reference).mean(1)
+        width = 2.5 if name == LEARNED else 1
+        axes.plot(document["errors"], excess, marker="o", color=COLOURS[name], linewidth=width, label=name)
     axes.axhline(0, color="grey", linestyle=":", linewidth=1)
     axes.set_xscale("log", base=2)
     axes.set(xlabel="base LR over the right one", ylabel=f"log test loss over that of tuned {REFERENCE}")
@@ -282,3 +305,7 @@ def _schedules(results: NetworkResults) -> Figure:
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+if __name__ == "__main__":
+    lr_error(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))).savefig(sys.argv[2], dpi=150)

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpilot.agents.evaluate import WORST, Act, play
+from lrpilot.agents.evaluate import DIVERGED_SCORE, Act, play
 from lrpilot.agents.problem_sets import Role, make_process, role_seed
+from lrpilot.arrays import Floats
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.process import Process
-from lrpilot.envs.tasks.net import NetTask
+from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.experiments.baselines import Candidate
 from lrpilot.experiments.greedy_runs import run_greedy
 from lrpilot.experiments.tuning import run_side_by_side
-from lrpilot.signals import Floats
 
 ERRORS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)  # base LR over the one that linear-to-zero does best with
 SHAPES = {
@@ -61,13 +61,13 @@ class Runs:
 
     curve: Floats
     final: Floats
-    failed: NDArray[np.bool_]
+    diverged: NDArray[np.bool_]
     log_multiple: Floats
     action: Floats
 
     def map(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Runs:
         """Return these runs with each attribute changed alike."""
-        return Runs(*map(change, (self.curve, self.final, self.failed, self.log_multiple, self.action)))
+        return Runs(*map(change, (self.curve, self.final, self.diverged, self.log_multiple, self.action)))
 
     def tuning(self) -> Runs:
         """Return the first half of each network's problems."""
@@ -108,13 +108,12 @@ def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role, lo
     process = make_process(networks, role, runs, loss_only, replicas)
     process.seed(role_seed(role, count))
     process.reset()
-    return mislead(process, np.ones(runs))
+    return set_lr_error(process, np.ones(runs))
 
 
-def mislead(process: Process, error: Floats) -> Process:
+def set_lr_error(process: Process, error: Floats) -> Process:
     """Begin with base LRs that are wrong: those that seem right times an error, shape (runs,); returns the process."""
-    assert isinstance(process.task, NetTask)
-    process.task.mislead(error)
+    process.task.set_lr_error(error)
     process.reference = process.task.reference()
     return process
 
@@ -130,7 +129,6 @@ def run_family(family: str, multiples: Floats, process: Process) -> Runs:
     Returns:
         The record, without log multiples.
     """
-    assert isinstance(process.task, NetTask)
     start = process.task.test_loss()
     if family == GREEDY:
         curve = run_greedy(multiples, process)
@@ -143,18 +141,17 @@ def run_family(family: str, multiples: Floats, process: Process) -> Runs:
 
 def run_policy(act: Act, process: Process, replicas: int) -> Runs:
     """Run a policy from the base LRs of the process; the same return as `run_family`."""
-    assert isinstance(process.task, NetTask)
     start = process.task.test_loss()
     episodes = play(act, process)
     recorded = (episodes.log_loss, episodes.log_multiple, episodes.action)
     return _runs(process.task, start, *(part.reshape(len(part), -1, replicas).transpose(2, 0, 1) for part in recorded))
 
 
-def _runs(task: NetTask, start: Floats, curve: Floats, log_multiple: Floats, action: Floats) -> Runs:
+def _runs(task: AbstractTask, start: Floats, curve: Floats, log_multiple: Floats, action: Floats) -> Runs:
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = np.log(np.maximum(task.test_loss() / start, SOLVED)).reshape(-1, len(curve)).T
-    failed = ~(ratio < WORST)
-    return Runs(curve, np.where(failed, WORST, ratio), failed, log_multiple, action)
+    diverged = ~(ratio < DIVERGED_SCORE)
+    return Runs(curve, np.where(diverged, DIVERGED_SCORE, ratio), diverged, log_multiple, action)
 
 
 @dataclass
@@ -181,7 +178,7 @@ class NetworkResults:
     tuned_once: dict[str, Runs] = field(default_factory=dict)
     setting_once: dict[str, int] = field(default_factory=dict)
     learned: dict[str, Runs] = field(default_factory=dict)
-    misled: dict[str, Runs] = field(default_factory=dict)
+    from_wrong_lrs: dict[str, Runs] = field(default_factory=dict)
     hindsight: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
@@ -212,16 +209,17 @@ def compare_networks(
     Returns:
         The results.
     """
-    results = NetworkResults(base_lrs(recipe), recipe.decisions.times(recipe.horizon) / recipe.horizon)
+    moments = np.array([*recipe.decisions.times(recipe.horizon), recipe.horizon])
+    results = NetworkResults(base_lrs(recipe), moments / recipe.horizon)
     with ProcessPoolExecutor(recipe.comparison.processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         grids = {}
         for family, runs in zip(families, pool.map(partial(_grid, recipe, networks, role), families), strict=True):
             grids[family] = runs
             tick()
         _choose(results, grids)
-        misled = pool.map(partial(_misled, recipe, results.right, role), families)
-        for family, runs in zip(families, misled, strict=True):
-            results.misled[family] = runs.scored()
+        from_wrong_lrs = pool.map(partial(_from_wrong_lrs, recipe, results.right, role), families)
+        for family, runs in zip(families, from_wrong_lrs, strict=True):
+            results.from_wrong_lrs[family] = runs.scored()
             tick()
     for name, act in acts.items():
         results.learned[name] = run_from_wrong(act, recipe, results.right, role)
@@ -266,11 +264,11 @@ def _grid(recipe: NetRecipe, networks: int, role: Role, family: str) -> Runs:
     return run_family(family, multiples, unseen_networks(recipe, networks, len(multiples), role, True))
 
 
-def _misled(recipe: NetRecipe, right: Floats, role: Role, family: str) -> Runs:
+def _from_wrong_lrs(recipe: NetRecipe, right: Floats, role: Role, family: str) -> Runs:
     return run_family(family, np.ones(len(ERRORS)), _wrong_base_lrs(recipe, right, role, True))
 
 
 def _wrong_base_lrs(recipe: NetRecipe, right: Floats, role: Role, loss_only: bool) -> Process:
     """Problems with one replica for each error; `right` is by network, shape (N,)."""
     process = unseen_networks(recipe, len(right), len(ERRORS), role, loss_only)
-    return mislead(process, np.outer(np.repeat(right, 2 * SCORED), ERRORS).ravel())
+    return set_lr_error(process, np.outer(np.repeat(right, 2 * SCORED), ERRORS).ravel())

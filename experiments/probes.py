@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from lrpilot.agents.evaluate import play
 from lrpilot.agents.problem_sets import make_process, role_seed
+from lrpilot.arrays import Floats
 from lrpilot.configs import Recipe, load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.process import Process
-from lrpilot.experiments.networks import mislead
+from lrpilot.experiments.networks import set_lr_error
 from lrpilot.policy import SchedulePolicy, list_policies, load_policy
-from lrpilot.signals import FAST, RANGE, SIGNAL_NAMES, SLOW, SLOWEST, Floats
+from lrpilot.signals import SIGNAL_NAMES
+from lrpilot.summary import NEWEST_FAST, NEWEST_SLOW, NEWEST_SLOWEST, RANGE
 
 RESULTS = Path("docs") / "results"
 RUNS = 24  # of each probe
@@ -95,7 +97,7 @@ def start(recipe: Recipe, probe: Probe) -> Process:
     process = make_process(recipe, "validation", RUNS)
     process.seed(role_seed("validation", RUNS))
     process.reset()
-    return mislead(process, np.full(RUNS, probe.error)) if isinstance(recipe, NetRecipe) else process
+    return set_lr_error(process, np.full(RUNS, probe.error)) if isinstance(recipe, NetRecipe) else process
 
 
 def schedules(policy: SchedulePolicy, recipe: NetRecipe, probes: Sequence[Probe] = PROBES) -> Figure:
@@ -145,7 +147,7 @@ def sustained(typical: Floats, slope: float) -> Floats:
     def set_to(name: str, values: Floats) -> None:
         seen[:, SIGNAL_NAMES.index(name)] = np.clip(values, -RANGE, RANGE)
 
-    lags = {"change": 0.0, "trend": 0.0, "fast": FAST, "slow": SLOW, "slowest": SLOWEST}
+    lags = {"change": 0.0, "trend": 0.0, "fast": NEWEST_FAST, "slow": NEWEST_SLOW, "slowest": NEWEST_SLOWEST}
     behind: dict[str, Floats] = {}
     for name, weight in lags.items():  # after n updates an average is (1 − (1 − w)ⁿ)(1 − w)/w intervals behind
         behind[name] = (1 - (1 - weight) ** updates) * (1 - weight) / weight if weight else np.ones(len(typical))

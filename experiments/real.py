@@ -21,14 +21,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lrpilot import LearnedLR
-from lrpilot.agents.run import write_json
+from lrpilot.arrays import Floats
 from lrpilot.configs.recipe import NMFRecipe
 from lrpilot.configs.settings import RealRuns
-from lrpilot.envs.data import load_matrix
+from lrpilot.envs.data.matrices import load_matrix
 from lrpilot.experiments.baselines import BASELINES, Candidate
 from lrpilot.experiments.compare import Comparison
 from lrpilot.experiments.stats import Paired, paired
-from lrpilot.signals import Floats
+from lrpilot.files import write_json
 from lrpilot.theory import NMFBound
 
 Step = Callable[[Tensor], None]  # takes the loss of the step just made

@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from lrpilot.agents.evaluate import act_by, evaluate
-from lrpilot.agents.run import Run, write_json
-from lrpilot.agents.train import commit, train
+from lrpilot.agents.run import Run
+from lrpilot.agents.train import train
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.families import FAMILIES
 from lrpilot.experiments.network_report import REFERENCE
 from lrpilot.experiments.networks import ERRORS, SCORED, compare_networks
 from lrpilot.experiments.stats import Paired, paired
+from lrpilot.files import commit, write_json
 from lrpilot.policy import SUFFIX, SchedulePolicy, load_policy
 
 CONTROLS = Path(__file__).parent / "controls"  # where trained ones are kept
@@ -44,13 +45,13 @@ class Sight:
 
     gain: Paired
     by_error: dict[str, Paired]
-    failed: tuple[int, int]
+    diverged: tuple[int, int]
     runs: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
         by_error = {error: gain.as_dict() for error, gain in self.by_error.items()}
-        return {"gain": self.gain.as_dict(), "by_error": by_error, "failed": list(self.failed), "runs": self.runs}
+        return {"gain": self.gain.as_dict(), "by_error": by_error, "failed": list(self.diverged), "runs": self.runs}
 
 
 def kept(env: str) -> Path:
@@ -60,8 +61,7 @@ def kept(env: str) -> Path:
 
 def blindfolded(recipe: Recipe) -> Recipe:
     """Return a recipe whose agent sees the time and its own LR, and is the same otherwise; one agent for all runs."""
-    alone: dict[str, Any] = {"further": {}} if isinstance(recipe, NetRecipe) else {}
-    return recipe.model_copy(update={"signals": BLIND, **alone})
+    return recipe.model_copy(update={"signals": BLIND, "extra_agents": {}})
 
 
 def train_blind(recipe: Recipe, root: Path, console: Console) -> SchedulePolicy:
@@ -100,8 +100,8 @@ def sight(recipe: Recipe, seeing: SchedulePolicy, blind: SchedulePolicy, console
     if not isinstance(recipe, NetRecipe):
         size = recipe.comparison.test_problems
         seen, unseen = (evaluate(act, recipe, "test", size) for act in acts.values())
-        failed = (int(seen.exploded.sum()), int(unseen.exploded.sum()))
-        return Sight(paired(seen.final, unseen.final), {}, failed, size)
+        diverged = (int(seen.diverged.sum()), int(unseen.diverged.sum()))
+        return Sight(paired(seen.final, unseen.final), {}, diverged, size)
     with Progress(console=console) as progress:
         bar = progress.add_task("test networks", total=2 + len(acts))
         results = compare_networks(
@@ -114,8 +114,8 @@ def sight(recipe: Recipe, seeing: SchedulePolicy, blind: SchedulePolicy, console
     with_sight, without = (results.learned[name] for name in acts)
     gains = [paired(*pair) for pair in zip(with_sight.final, without.final, strict=True)]
     by_error = {f"× {error:g}": gain for error, gain in zip(ERRORS, gains, strict=True)}
-    failed = (int(with_sight.failed.sum()), int(without.failed.sum()))
-    return Sight(paired(with_sight.final, without.final), by_error, failed, with_sight.final.size)
+    diverged = (int(with_sight.diverged.sum()), int(without.diverged.sum()))
+    return Sight(paired(with_sight.final, without.final), by_error, diverged, with_sight.final.size)
 
 
 def main(env: str) -> None:
@@ -130,7 +130,7 @@ def main(env: str) -> None:
     gain = result.gain
     console.print(
         f"What {env} sees is worth {gain.mean:+.3f} nats [{gain.low:+.3f}, {gain.high:+.3f}] on its test problems; "
-        f"failed: {result.failed[0]} with sight, {result.failed[1]} without, of {result.runs} each."
+        f"failed: {result.diverged[0]} with sight, {result.diverged[1]} without, of {result.runs} each."
     )
     for error, part in result.by_error.items():
         console.print(f"  from base LR {error}: {part.mean:+.3f} [{part.low:+.3f}, {part.high:+.3f}]")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from lrpilot.signals import Floats
+from lrpilot.arrays import Floats
 
 RESAMPLES = 5_000
 TIE = 1e-4  # nats: differences below this are ties

@@ -40,7 +40,7 @@ def show(result: Comparison, console: Console) -> None:
         f"Closes {result.gap_closed:.0%} of the gap to the best of {result.oracle_size} schedules chosen for each "
         "problem in hindsight."
     )
-    exploded = sum(int(episodes.exploded.sum()) for episodes in result.episodes)
-    console.print(f"Learned runs that exploded: {exploded} of {problems * len(result.episodes)}.")
+    diverged = sum(int(episodes.diverged.sum()) for episodes in result.episodes)
+    console.print(f"Learned runs that diverged: {diverged} of {problems * len(result.episodes)}.")
     passes = ", ".join(f"{name} {count:,}" for name, count in result.passes.items())
     console.print(f"Gradient evaluations: {passes}.")

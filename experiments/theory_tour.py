@@ -22,8 +22,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from lrpilot import LearnedLR, list_policies
+from lrpilot.arrays import Floats
 from lrpilot.experiments.frontier import exact_factorisations, leaves
-from lrpilot.signals import Floats
 from lrpilot.theory import NMFBound, block_smoothness, joint_smoothness
 from lrpilot.theory.dense import nmf_hessian
 from lrpilot.theory.greedy import average_gap_bound, greedy_descent, lr_floor

@@ -17,20 +17,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from lrpilot.agents.evaluate import act_by
-from lrpilot.agents.export import check_manner
-from lrpilot.agents.run import write_json
-from lrpilot.agents.train import commit
+from lrpilot.agents.export import check_control
 from lrpilot.configs import load_recipe
-from lrpilot.configs.recipe import HERE, NetRecipe
+from lrpilot.configs.load import HERE
+from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.network_report import REFERENCE
 from lrpilot.experiments.networks import ERRORS, NetworkResults, Tick, compare_networks
 from lrpilot.experiments.stats import Paired, paired
+from lrpilot.files import commit, write_json
 from lrpilot.policy import list_policies, load_policy
 
 ROWS = HERE / "comparisons" / "transfer.yaml"
 RESULTS = Path("docs") / "results" / "transfer.json"
-BESIDE = "cosine"  # run from the same wrong base LRs
-BASELINES = (REFERENCE, BESIDE)
+RIVAL = "cosine"  # run from the same wrong base LRs
+BASELINES = (REFERENCE, RIVAL)
 PARTS = 2 * len(BASELINES) + 1
 NETWORKS = 8  # of each row; four problems of each are scored, from five base LRs
 
@@ -55,12 +55,12 @@ class Transfer:
     wrong: Paired
     by_error: list[float]
     cosine_by_error: list[float]
-    failed: tuple[int, int]
+    diverged: tuple[int, int]
 
     @property
     def holds(self) -> bool:
         """Whether no run failed and the gain from the right base LR is not below 0, as far as the interval tells."""
-        return self.failed[0] == 0 and self.right.high >= 0
+        return self.diverged[0] == 0 and self.right.high >= 0
 
 
 def transfers(rows: dict[str, dict[str, Any]], networks: int, tick: Tick = lambda: None) -> Iterator[Transfer]:
@@ -82,7 +82,7 @@ def transfers(rows: dict[str, dict[str, Any]], networks: int, tick: Tick = lambd
         recipe = load_recipe(row["recipe"], row["overrides"])
         assert isinstance(recipe, NetRecipe)
         policy = load_policy(row["policy"])
-        check_manner(policy, recipe.decisions)
+        check_control(policy, recipe.decisions)
         ready.append((name, row, recipe, policy))
     for name, row, recipe, policy in ready:
         acts = {"learned": act_by(policy)}
@@ -102,8 +102,8 @@ def _summary(name: str, policy: str, results: NetworkResults) -> Transfer:
         paired(learned.final[ERRORS.index(1.0)], tuned),
         paired(learned.final, tuned),
         excess(learned.final),
-        excess(results.misled[BESIDE].final),
-        (int(learned.failed.sum()), learned.failed.size),
+        excess(results.from_wrong_lrs[RIVAL].final),
+        (int(learned.diverged.sum()), learned.diverged.size),
     )
 
 
@@ -113,11 +113,17 @@ def show(transfer: Transfer, table: Table) -> None:
     def gain(result: Paired) -> str:
         return f"{result.mean:+.3f} [{result.low:+.3f}, {result.high:+.3f}]"
 
-    failed, runs = transfer.failed
-    worst = f"{np.max(transfer.by_error):+.3f} ({np.max(transfer.cosine_by_error):+.3f})"
+    diverged, runs = transfer.diverged
+    largest_error = f"{np.max(transfer.by_error):+.3f} ({np.max(transfer.cosine_by_error):+.3f})"
     holds = "yes" if transfer.holds else "no"
     table.add_row(
-        transfer.row, transfer.policy, gain(transfer.right), gain(transfer.wrong), worst, f"{failed}/{runs}", holds
+        transfer.row,
+        transfer.policy,
+        gain(transfer.right),
+        gain(transfer.wrong),
+        largest_error,
+        f"{diverged}/{runs}",
+        holds,
     )
 
 

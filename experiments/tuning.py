@@ -10,12 +10,12 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
-from lrpilot.agents.evaluate import WORST
+from lrpilot.agents.evaluate import DIVERGED_SCORE
 from lrpilot.agents.problem_sets import Role, problem_set
+from lrpilot.arrays import Floats
 from lrpilot.configs import Recipe
-from lrpilot.envs.process import EXPLODED, FLOOR, Process
+from lrpilot.envs.process import DIVERGED_AT, FLOOR, Process
 from lrpilot.experiments.baselines import BASELINES, ORACLE_RANGE, UNITS, Candidate, Unit, all_grids, grid
-from lrpilot.signals import Floats
 
 Tick = Callable[[int], None]
 Control = Callable[[int, Floats], Floats]  # number of a step, losses of the one before -> its LRs
@@ -32,7 +32,7 @@ def run_baselines(candidates: Sequence[Candidate], recipe: Recipe, role: Role, s
         size: How many.
 
     Returns:
-        log f over f at the start, at each decision and at the end, shape (C, K + 1, size); a run that exploded counts
+        log f over f at the start, at each decision and at the end, shape (C, K + 1, size); a run that diverged counts
         as tenfold worse.
     """
     processes = problem_set(recipe, role, size, replicas=len(candidates))
@@ -67,14 +67,30 @@ def run_controlled(control: Control, process: Process, count: int) -> Floats:
     """
     curve, losses = [process.task.objective()], np.ones(process.task.batch_size)
     for step in range(process.times[-1]):
-        losses = process.advance(control(step, losses))
+        losses = advance(process, control(step, losses))
         if step + 1 in process.times:
             curve.append(process.task.objective())
     return by_setting(log_losses(curve, FLOOR), count)
 
 
+def advance(process: Process, lr: Floats) -> Floats:
+    """Make one SGD step of each run with the LR that the limits leave of the wanted one.
+
+    Args:
+        process: Its runs.
+        lr: Wanted LR per step, shape (B,).
+
+    Returns:
+        The mini-batch losses before the step, shape (B,).
+    """
+    process.lr = process.limits.clip(lr, process.reference)
+    losses = process.task.sgd_step(process.lr)
+    process.reference = process.task.reference()
+    return losses
+
+
 def log_losses(curve: Sequence[Floats], floor: float) -> Floats:
-    """Return log f over f at the start; a run that exploded counts as tenfold worse at that moment.
+    """Return log f over f at the start; a run that diverged counts as tenfold worse at that moment.
 
     Args:
         curve: Objectives of the runs, the first at the start, M arrays of shape (B,).
@@ -85,8 +101,8 @@ def log_losses(curve: Sequence[Floats], floor: float) -> Floats:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         log_loss = np.log(np.maximum(np.array(curve) / curve[0], floor))
-    exploded = ~np.isfinite(log_loss) | (log_loss > np.log(EXPLODED))
-    return np.where(exploded, WORST, log_loss)
+    diverged = ~np.isfinite(log_loss) | (log_loss > np.log(DIVERGED_AT))
+    return np.where(diverged, DIVERGED_SCORE, log_loss)
 
 
 def by_setting(of_runs: Floats, count: int) -> Floats:

@@ -5,75 +5,134 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from lrpilot.anchor import ANCHORS
-from lrpilot.signals import SIGNAL_NAMES
+from lrpilot.control import CONTROL_RULES, Control, OutOfRangeError
+from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
 
-FORMAT = 1
 CARD_KEY = "lrpilot"
-ACTIONS = ("fraction_of_bound", "multiple_of_base")
-MAX_BYTES, MAX_DEPTH, MAX_LOG = 16_000_000, 16, 20.0
+MAX_BYTES, MAX_DEPTH = 16_000_000, 16
 LENGTH_BYTES = 8  # a safetensors file: the length of the header, little-endian; the header, JSON; the weights
-
-Refuse = Callable[[str], NoReturn]
+REQUIRED = ("action", "decisions", "log_low", "log_high")  # of the entries that say how the policy acts
 
 
 class PolicyError(ValueError):
     """A policy file that can't be trusted, or a policy that does not exist; the message says what and where."""
 
 
-def refusal(path: Path) -> Refuse:
-    """Return a function that raises `PolicyError`.
+def _from_1(card: dict[str, Any]) -> dict[str, Any]:
+    """`reflex` became `spike_guard`."""
+    return {{"reflex": "spike_guard"}.get(key, key): value for key, value in card.items()}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}  # from a format to the next
+FORMAT = len(MIGRATIONS) + 1
+
+
+class Card(dict[str, Any]):
+    """The card of a policy: plain JSON data whose entries that determine an LR are known to be in order.
 
     Args:
-        path: The file that the error names.
+        entries: A card of any format; older ones are migrated. `name`, `signals` and the entries of `Control`; all
+            others are free: `summary`, `not_for`, `results`, `selection`, `trained`.
 
-    Returns:
-        A function of one sentence, what is wrong with the file.
+    Raises:
+        PolicyError: An entry is missing or wrong, or the format is newer than this version knows.
     """
 
-    def refuse(what: str) -> NoReturn:
-        raise PolicyError(f"{path}: {what}")
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        super().__init__(_migrated(dict(entries)))
+        for key, (good, allowed) in _RULES.items():
+            if key not in self:
+                raise PolicyError(f"card has no {key!r}; it must be {allowed}")
+            if not good(self[key]):
+                raise _wrong(key, self[key], allowed)
+        self.control  # noqa: B018 (checks it)
 
-    return refuse
+    @cached_property
+    def control(self) -> Control:
+        """How the policy acts."""
+        given = {field.name: self[field.name] for field in fields(Control) if field.name in self}
+        for key in REQUIRED:
+            if key not in given:
+                raise PolicyError(f"card has no {key!r}; it must be {CONTROL_RULES[key][1]}")
+        try:
+            return Control(**given)
+        except OutOfRangeError as error:
+            raise _wrong(error.name, error.value, error.allowed) from None
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the signals that the policy observes, in order."""
+        return tuple(self["signals"])
+
+    @property
+    def reads_gradients(self) -> bool:
+        """Whether gradients and weights, where they can be had, change the policy's actions."""
+        return not GRADIENT_SIGNALS.isdisjoint(self.signals)
+
+    @property
+    def meaning(self) -> list[Any]:
+        """All that determines LRs beside the weights, in the order that fingerprints hash."""
+        control = control_entries(self.control)
+        order = ("decisions", "log_low", "log_high", "anchor", "max_change", "log_start", "spike_guard", "power")
+        return [control["action"], self["signals"], *(control[key] for key in order if key in control)]
 
 
-def card_of(path: Path) -> dict[str, Any]:
+def control_entries(control: Control) -> dict[str, Any]:
+    """Return the entries of a card that say how a policy acts: those that it must have, and those that are not plain.
+
+    Args:
+        control: How.
+
+    Returns:
+        Entries, such that `Control(**entries)` acts alike.
+    """
+    values = {field.name: getattr(control, field.name) for field in fields(Control)}
+    plain = vars(Control()) | ({} if control.max_change is None else {"log_start": math.nan})
+    return {key: value for key, value in values.items() if key in REQUIRED or value != plain[key]}
+
+
+def read_header(path: Path) -> Card:
     """Read the card of a policy file: its header and nothing behind it, however large or damaged the rest is.
 
     Args:
         path: An existing file.
 
     Returns:
-        The card, each field that determines an LR checked; whether the weights fit to it is left open.
+        The card; whether the weights fit to it is left open.
 
     Raises:
-        PolicyError: The header is cut off, or it or the card is malformed.
+        PolicyError: The header is cut off, or it or the card is malformed; the message begins with the path.
 
     Example:
         >>> from lrpilot.policy import SHIPPED
-        >>> card_of(SHIPPED / "nmf.safetensors")["decisions"]
+        >>> read_header(SHIPPED / "nmf.safetensors")["decisions"]
         40
     """
-    refuse = refusal(path)
-    return _checked(_metadata(path, refuse), refuse)
+    try:
+        return Card(_parsed(_metadata(path)))
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from None
 
 
-def _metadata(path: Path, refuse: Refuse) -> Mapping[str, Any]:
+def _metadata(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(LENGTH_BYTES), "little")
             header = file.read(length) if length <= MAX_BYTES else b""
     except OSError as error:
-        refuse(f"can't be read ({error.strerror})")
+        raise PolicyError(f"can't be read ({error.strerror})") from None
+    whole = "not a whole safetensors file"
     if not 0 < length == len(header):
-        refuse(f"not a whole safetensors file (a header of {length:,} bytes is announced, {len(header):,} are there)")
+        raise PolicyError(f"{whole} (a header of {length:,} bytes is announced, {len(header):,} are there)")
     try:
         metadata = json.loads(header).get("__metadata__", {})
     except (ValueError, RecursionError, AttributeError):
-        refuse("not a whole safetensors file (the header is no JSON object)")
+        raise PolicyError(f"{whole} (the header is no JSON object)") from None
     return metadata if isinstance(metadata, dict) else {}
 
 
@@ -98,49 +157,39 @@ def _inside(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _parsed(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
+def _parsed(metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         card = json.loads(metadata.get(CARD_KEY, ""), parse_float=_finite, parse_constant=_finite)
     except (ValueError, TypeError, RecursionError):
-        refuse(f"metadata {CARD_KEY!r} is missing or is not JSON; this is no lrpilot policy")
+        raise PolicyError(f"metadata {CARD_KEY!r} is missing or is not JSON; this is no lrpilot policy") from None
     if not isinstance(card, dict):
-        refuse(f"the card is a {type(card).__name__}, must be a JSON object")
+        raise PolicyError(f"the card is a {type(card).__name__}, must be a JSON object")
+    if "format" not in card:
+        raise PolicyError(f"card has no 'format'; it must be in 1..{FORMAT}")
     if _depth(card) > MAX_DEPTH:
-        refuse(f"the card is nested deeper than {MAX_DEPTH} levels")
+        raise PolicyError(f"the card is nested deeper than {MAX_DEPTH} levels")
     return card
 
 
-def _checked(metadata: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
-    card = _parsed(metadata, refuse)
+def _migrated(card: dict[str, Any]) -> dict[str, Any]:
+    """The card in the present format."""
+    version = card.get("format", FORMAT)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        newer = "; a newer lrpilot reads it" if type(version) is int and version > FORMAT else ""
+        raise PolicyError(f"card 'format' is {version!r}, must be in 1..{FORMAT}{newer}")
+    for step in range(version, FORMAT):
+        card = MIGRATIONS[step](card)
+    return {**card, "format": FORMAT}
 
-    def check(key: str, good: Callable[[Any], bool], allowed: str) -> None:
-        if key not in card:
-            refuse(f"card has no {key!r}; it must be {allowed}")
-        if not good(card[key]):
-            refuse(f"card {key!r} is {str(card[key])[:60]!r}, must be {allowed}")
 
-    def is_log(value: Any) -> bool:
-        return type(value) in {int, float} and abs(value) <= MAX_LOG
+def _wrong(key: str, value: object, allowed: str) -> PolicyError:
+    return PolicyError(f"card {key!r} is {str(value)[:60]!r}, must be {allowed}")
 
-    check("format", lambda v: type(v) is int and v == FORMAT, f"{FORMAT}")
-    check("name", lambda v: isinstance(v, str) and 0 < len(v) <= 100, "a string of 1 to 100 characters")
-    check("action", lambda v: v in ACTIONS, f"one of {', '.join(ACTIONS)}")
-    check("decisions", lambda v: type(v) is int and 1 <= v <= 10_000, "an integer in 1..10000")
-    check("log_low", is_log, f"a finite number within ±{MAX_LOG}")
-    check("log_high", lambda v: is_log(v) and v > card["log_low"], "a finite number above 'log_low'")
-    if "max_change" in card:
-        check("max_change", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
-        check("log_start", lambda v: is_log(v) and card["log_low"] <= v <= card["log_high"], "within log_low..log_high")
-        if "reflex" in card:
-            check("reflex", lambda v: is_log(v) and v > 0, f"a positive number up to {MAX_LOG}")
-    if "power" in card:
-        check("power", lambda v: type(v) in {int, float} and 1 <= v <= 4, "a number in 1..4")
-    if "anchor" in card:
-        check("anchor", lambda v: v in ANCHORS, f"one of {', '.join(ANCHORS)}")
-    names = f"a list of different names out of {', '.join(SIGNAL_NAMES)}"
-    check(
-        "signals",
-        lambda v: isinstance(v, list) and 0 < len(v) == len({*map(str, v)} & {*SIGNAL_NAMES}),
-        names,
-    )
-    return card
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda v: isinstance(v, str) and 0 < len(v) <= 100, "a string of 1 to 100 characters"),
+    "signals": (
+        lambda v: isinstance(v, list | tuple) and 0 < len(v) == len({*map(str, v)} & {*SIGNAL_NAMES}),
+        f"a list of different names out of {', '.join(SIGNAL_NAMES)}",
+    ),
+}

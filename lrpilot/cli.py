@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -13,10 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lrpilot import __version__
 from lrpilot.describe import describe
-from lrpilot.onnx_file import onnx_bytes
-from lrpilot.policy import PolicyError, list_policies, load_policy, read_card
-from lrpilot.replay import TraceError, read_trace, replay, table_text
+from lrpilot.export.onnx_file import onnx_bytes
+from lrpilot.export.replay import TraceError, read_trace, replay, table_text
+from lrpilot.files import OutputError, write_bytes
+from lrpilot.policy import PolicyError, known_fingerprint, list_policies, load_policy, read_card
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return FAILED
     try:
         from lrpilot.configs import ConfigError
-        from lrpilot.envs.data import DataError
+        from lrpilot.envs.data.matrices import DataError
     except ModuleNotFoundError as error:
         return _complain(f"{options.command} needs {error.name}: pip install 'lrpilot[train]'")
-    return _guarded(options, (PolicyError, ConfigError, DataError, CommandError))
+    return _guarded(options, (PolicyError, ConfigError, DataError, CommandError, OutputError))
 
 
 def _guarded(options: argparse.Namespace, wrong: tuple[type[Exception], ...]) -> int:
@@ -82,16 +83,21 @@ def _policies(_: argparse.Namespace) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    card, seal = read_card(options.policy), "weights not read; --verify reads and checks them"
     if options.verify:
         policy = load_policy(options.policy)
-        card, seal = policy.card, {"fingerprint": policy.fingerprint}
-    else:
-        card, seal = read_card(options.policy), {}
+        card, seal = policy.card, policy.fingerprint
+        known = known_fingerprint(options.policy)
+        if known not in {None, seal}:
+            raise PolicyError(
+                f"{options.policy}: fingerprint is {seal}, must be {known}: the file is not the one that was released; "
+                "install lrpilot anew"
+            )
     if options.json:
-        print(json.dumps({**card, **seal}, indent=2))
+        print(json.dumps({**card, "fingerprint": seal} if options.verify else card, indent=2))
         return
-    print(describe(card), end="")
-    print(f"fingerprint  {seal.get('fingerprint', 'weights not read; --verify reads and checks them')}")
+    print(describe(card, options.full), end="")
+    print(f"fingerprint  {seal}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -115,14 +121,9 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    temporary = Path(f"{path}.tmp")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_bytes(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise CommandError(
             f"can't write {path} ({error.strerror}); give --output FILE in an existing folder"
         ) from error
@@ -154,7 +155,7 @@ def _train(options: argparse.Namespace) -> None:
         check_data(recipe)
         run = Run.start(recipe, RUNS, options.name)
     try:
-        train_agent(run, _console())
+        train_agent(run, _console(), options.smoke)
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: lrpilot train --resume {run.folder}", file=sys.stderr)
         raise
@@ -173,7 +174,8 @@ def _compare(options: argparse.Namespace) -> None:
     recipe = load_recipe(options.config, options.overrides, options.smoke)
     check_data(recipe)
     names = options.policy or [recipe.env]
-    compare_policies(recipe, names, RUNS / recipe.env / "compare", options.json, _console())
+    folder = RUNS / recipe.env / "compare"
+    compare_policies(recipe, names, folder, options.json, _console(), options.smoke)
 
 
 def _play_league(options: argparse.Namespace) -> None:
@@ -239,11 +241,13 @@ def _steps(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="lrpilot", description="Learned learning-rate schedules.")
+    parser.add_argument("--version", action="version", version=f"lrpilot {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("policies", help="list the shipped policies")
     inspect = commands.add_parser("inspect", help="print the card of a policy; its weights are not read")
     inspect.add_argument("policy", help="name or path")
     inspect.add_argument("--verify", action="store_true", help="read and check the weights too; print the fingerprint")
+    inspect.add_argument("--full", action="store_true", help="all of the card, not the first lines of each entry")
     inspect.add_argument("--json", action="store_true", help="the raw card, with the recipe")
     export = commands.add_parser("export", help="a policy as an ONNX network, or its schedule on recorded losses")
     export.add_argument("policy", help="name or path")

@@ -6,22 +6,23 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from lrpilot.anchor import Anchor
-from lrpilot.signals import GRADIENT_SIGNALS
+from lrpilot.card import Card
+from lrpilot.control import CONTROL_RULES, Anchor, Control
 
 WIDTH, LABEL, KEY = 110, 12, 40  # columns: of the text, of a section's name, at most of an entry's name
+BRIEF = 2  # lines of a section in the short description
 SILENT = "the card does not say"
-_SHOWN = {"format", "name", "action", "signals", "decisions", "anchor", "log_low", "log_high", "max_change"}
-_SHOWN |= {"log_start", "reflex", "power", "summary", "not_for", "results", "selection", "trained"}
+_SHOWN = {"format", "name", "signals", "summary", "not_for", "results", "selection", "trained", *CONTROL_RULES}
 _ANCHORS: dict[Anchor, str] = {"constant": "", "linear": " × (1 − progress)"}
 
 
-def describe(card: Mapping[str, Any]) -> str:
+def describe(card: Mapping[str, Any], full: bool = False) -> str:
     """Say what a policy is, what for, what was measured, where not to use it, how it acts and where it is from.
 
     Args:
-        card: A checked card. Free entries may be any JSON data and come from a stranger: what a terminal would
-            not print as a character is escaped.
+        card: Its free entries may be any JSON data and come from a stranger: what a terminal would not print as a
+            character is escaped.
+        full: All of it; else a line or two of each, at most 14 lines.
 
     Returns:
         Lines of `WIDTH` columns, unless a word or a name is longer; the last with its line break.
@@ -31,60 +32,73 @@ def describe(card: Mapping[str, Any]) -> str:
         >>> print(describe(read_card("nmf")).split(chr(10))[0])
         nmf: a learned learning-rate (LR) schedule
     """
+    card = Card(card)
+    lines = [f"{_clean(card['name'])}: a learned learning-rate (LR) schedule", ""]
+    for name, value in _sections(card, full).items():
+        section = _section(name, value)
+        cut = [] if full or len(section) <= BRIEF else [f"{section[BRIEF - 1][: WIDTH - 2]} …"]
+        lines += [*section[: BRIEF - 1], *cut] if cut else section
+    return "\n".join([*lines, ""])
+
+
+def _sections(card: Card, full: bool) -> dict[str, Any]:
     trained = card.get("trained", SILENT)
-    if isinstance(trained, dict) and "recipe" in trained:
-        trained = {**trained, "recipe": "whole in the card: --json"}
-    gradients = "; gradients and weights where it can" if GRADIENT_SIGNALS & {*card["signals"]} else " alone"
-    sections = {
+    if isinstance(trained, dict):
+        trained = {**trained, "recipe": "whole in the card: --json"} if "recipe" in trained else trained
+        trained = trained if full else {key: trained[key] for key in _ORIGIN if key in trained}
+    gradients = "; gradients and weights where it can" if card.reads_gradients else " alone"
+    every = {
         "for": card.get("summary", SILENT),
         "not for": card.get("not_for", SILENT),
-        "measured": card.get("results", SILENT),
-        "LR": lr_formula(card),
-        "decisions": _timing(card),
+        "measured": card.get("results", SILENT) if full else _inline(card.get("results", SILENT)),
+        "LR": lr_formula(card.control),
+        "decisions": _timing(card.control),
         "reads": f"losses{gradients}",
-        "signals": card["signals"],
-        "selected": card.get("selection", SILENT),
-        "trained": trained,
+        "trained": trained if full else _inline(trained),
     }
-    other = {key: value for key, value in card.items() if key not in _SHOWN}
-    sections |= {"other": other} if other else {}
-    title = f"{_clean(card['name'])}: a learned learning-rate (LR) schedule"
-    return "\n".join([title, "", *(line for name, value in sections.items() for line in _section(name, value)), ""])
+    if full:
+        other = {key: value for key, value in card.items() if key not in _SHOWN}
+        every |= {"signals": card["signals"], "selected": card.get("selection", SILENT)}
+        every |= {"other": other} if other else {}
+    return every
 
 
-def lr_formula(card: Mapping[str, Any]) -> str:
+_ORIGIN = ("env", "seed", "iterations", "commit")  # what the short description says of a training
+
+
+def lr_formula(control: Control) -> str:
     """Say in one sentence how an action becomes an LR.
 
     Args:
-        card: A checked card.
+        control: How the policy acts.
 
     Returns:
         The LR, per step, as a function of the action a in [-1, 1] and, for a falling base schedule, of progress.
 
     Example:
-        >>> lr_formula({"action": "multiple_of_base", "log_low": -4, "log_high": 2})
+        >>> lr_formula(Control(action="multiple_of_base", log_low=-4, log_high=2))
         'base LR × exp(m), m = -4 + 3 · (a + 1), where a in [-1, 1] is the action'
     """
-    low, high = card["log_low"], card["log_high"]
-    bounded = card["action"] == "fraction_of_bound"
+    low, high = control.log_low, control.log_high
+    bounded = control.action == "fraction_of_bound"
     reference, limit = ("stability bound", "; clipped to the bound") if bounded else ("base LR", "")
-    anchor = _ANCHORS[card.get("anchor", "constant")]
-    if "max_change" in card:
-        old = f"the m before ({card['log_start']:g} at the start)"
-        change = f"{old} + {card['max_change']:g} · a, kept within [{low:g}, {high:g}]"
+    if control.max_change is not None:
+        old = f"the m before ({control.log_start:g} at the start)"
+        change = f"{old} + {control.max_change:g} · a, kept within [{low:g}, {high:g}]"
     else:
         change = f"{low:g} + {(high - low) / 2:g} · (a + 1)"
-    reflex = (
-        f"; m falls by {card['reflex']:g} at once when the loss is far above all before" if "reflex" in card else ""
-    )
-    return f"{reference}{anchor} × exp(m), m = {change}, where a in [-1, 1] is the action{limit}{reflex}"
+    guard = f"; m falls by {control.spike_guard or 0:g} at once when the loss is far above all before"
+    formula = f"{reference}{_ANCHORS[control.anchor]} × exp(m), m = {change}, where a in [-1, 1] is the action{limit}"
+    return formula + (guard if control.spike_guard else "")
 
 
-def _timing(card: Mapping[str, Any]) -> str:
-    count, power = card["decisions"], card.get("power", 1)
-    if power == 1:
+def _timing(control: Control) -> str:
+    count = control.decisions
+    if control.power == 1:
         return f"{count} a run, one every horizon // {count} steps"
-    return f"{count} a run, the k-th after the share (k / {count})^{power:g} of the horizon, not two in one step"
+    return (
+        f"{count} a run, the k-th after the share (k / {count})^{control.power:g} of the horizon, not two in one step"
+    )
 
 
 def _section(name: str, value: Any) -> list[str]:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,64 +17,60 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lrpilot.anchor import Anchor
-from lrpilot.card import ACTIONS as ACTIONS
 from lrpilot.card import CARD_KEY as CARD_KEY
 from lrpilot.card import FORMAT as FORMAT
-from lrpilot.card import MAX_BYTES, Refuse, card_of, refusal
+from lrpilot.card import MAX_BYTES, Card, read_header
 from lrpilot.card import PolicyError as PolicyError
-from lrpilot.clipping import Guard
+from lrpilot.control import Control, Guard, Limits
+from lrpilot.files import write_bytes
 from lrpilot.schedule import Bound, Schedule
-from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
+from lrpilot.signals import SIGNAL_NAMES
 
 MAX_LAYERS, MAX_WIDTH = 8, 4096
 SHIPPED = Path(__file__).parent / "policies"
 SUFFIX = ".safetensors"
+FINGERPRINTS = SHIPPED / "fingerprints.json"  # of the shipped policies, by name
 
 Float32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
 class SchedulePolicy:
     """A trained map from observations to actions.
 
-    Attributes:
-        card: Provenance and meaning, plain JSON data: `name`, `action` (what the LR is a multiple of), `signals`
-            (which it observes, in order), `decisions` (a run), `log_low` and `log_high` (log multiple of
-            the anchor at the actions -1 and 1), optionally `anchor`, and `max_change` with `log_start` where actions
-            change that log instead of setting it; and free fields such as `trained` and `results`.
+    Args:
+        card: Provenance and meaning: `name`, `signals` (which it observes, in order), how it acts (see `Control`), and
+            free entries such as `trained` and `results`. A card of an earlier format is migrated.
         layers: (weight, bias) of each layer, shapes (out, in) and (out,); tanh between them.
+
+    Attributes:
+        card: Plain JSON data in the present format.
+        layers: As the argument.
+
+    Raises:
+        PolicyError: The card is malformed.
     """
 
-    card: dict[str, Any]
-    layers: tuple[tuple[Float32, Float32], ...]
-
-    def __post_init__(self) -> None:
-        columns = np.array([SIGNAL_NAMES.index(name) for name in self.card["signals"]])
-        object.__setattr__(self, "_columns", columns)
+    def __init__(self, card: Mapping[str, Any], layers: tuple[tuple[Float32, Float32], ...]) -> None:
+        self.card, self.layers = Card(card), layers
+        self._columns = np.array([SIGNAL_NAMES.index(name) for name in self.card.signals])
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that determines its actions, as 64 hexadecimal digits."""
-        digest = hashlib.sha256()
-        meaning = [self.card[key] for key in ("action", "signals", "decisions", "log_low", "log_high")]
-        meaning += [] if self.anchor == "constant" else [self.anchor]
-        meaning += [self.card[key] for key in ("max_change", "log_start", "reflex", "power") if key in self.card]
-        digest.update(json.dumps(meaning).encode())
+        digest = hashlib.sha256(json.dumps(self.card.meaning).encode())
         for weight, bias in self.layers:
             digest.update(weight.tobytes() + bias.tobytes())
         return digest.hexdigest()
 
     @property
-    def anchor(self) -> Anchor:
-        """Base schedule that the action is a multiple of; constant where the card names none."""
-        anchor: Anchor = self.card.get("anchor", "constant")
-        return anchor
+    def control(self) -> Control:
+        """When it decides and what its actions mean."""
+        return self.card.control
 
     @property
     def reads_gradients(self) -> bool:
         """Whether gradient norms, where they can be had, change its actions."""
-        return bool(GRADIENT_SIGNALS & {*self.card["signals"]})
+        return self.card.reads_gradients
 
     def action(self, observation: NDArray[Any]) -> Float32:
         """Evaluate the network.
@@ -86,26 +81,12 @@ class SchedulePolicy:
         Returns:
             The action in [-1, 1], shape () or (B,).
         """
-        columns: NDArray[np.int64] = object.__getattribute__(self, "_columns")
-        hidden = observation[columns].astype(np.float32)
+        hidden = observation[self._columns].astype(np.float32)
         for weight, bias in self.layers[:-1]:
             hidden = np.tanh((weight @ hidden).T + bias).T
         weight, bias = self.layers[-1]
         action: Float32 = ((weight @ hidden).T + bias).T[0]
         return np.minimum(np.maximum(action, np.float32(-1)), np.float32(1))
-
-    def log_multiple(self, observation: NDArray[Any], current: float) -> float:
-        """Log of the LR over its reference and anchor that the policy wants.
-
-        Args:
-            observation: `Signals.vector`, shape (S,).
-            current: That log until now; `log_start` at first. Only policies with a `max_change` depend on it.
-        """
-        low, high, action = self.card["log_low"], self.card["log_high"], float(self.action(observation))
-        max_change = self.card.get("max_change")
-        if max_change is None:
-            return float(low + (action + 1) / 2 * (high - low))
-        return float(min(max(current + action * max_change, low), high))
 
     def schedule(
         self,
@@ -134,22 +115,7 @@ class SchedulePolicy:
         Raises:
             ValueError: An argument is out of range; the message names it.
         """
-        return Schedule(
-            self.log_multiple,
-            base_lr,
-            horizon,
-            decisions=self.card["decisions"],
-            power=self.card.get("power", 1.0),
-            relative_to_bound=self.card["action"] == "fraction_of_bound",
-            anchor=self.anchor,
-            log_low=self.card["log_low"],
-            log_start=self.card.get("log_start", 0.0),
-            reflex=self.card.get("reflex"),
-            bound=bound,
-            lr_min=lr_min,
-            lr_max=lr_max,
-            guard=guard,
-        )
+        return Schedule(self.action, self.control, base_lr, horizon, bound, Limits(guard, lr_min, lr_max))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the policy file; it appears whole or not at all.
@@ -161,10 +127,8 @@ class SchedulePolicy:
         for index, (weight, bias) in enumerate(self.layers):
             parts = {f"{index}.weight": weight, f"{index}.bias": bias}
             tensors |= {name: np.ascontiguousarray(part) for name, part in parts.items()}  # others are written wrong
-        card = json.dumps({"format": FORMAT, **self.card}, allow_nan=False)
-        temporary = Path(f"{os.fspath(path)}.tmp")
-        temporary.write_bytes(save(tensors, metadata={CARD_KEY: card}))
-        temporary.replace(path)
+        card = json.dumps(self.card, allow_nan=False)
+        write_bytes(Path(path), save(tensors, metadata={CARD_KEY: card}))
 
 
 def list_policies() -> list[str]:
@@ -177,31 +141,45 @@ def list_policies() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))
 
 
-def load_policy(policy: str | os.PathLike[str]) -> SchedulePolicy:
+def load_policy(policy: str | os.PathLike[str], fingerprint: str | None = None) -> SchedulePolicy:
     """Load a shipped policy by name, or any policy file by path.
 
     Args:
         policy: One of `list_policies()`, or a path.
+        fingerprint: If given, the `fingerprint` that the policy must have, or its first 8 digits or more: pin it in
+            a training script, and no other file is taken for the one that you measured.
 
     Returns:
         The checked policy.
 
     Raises:
-        PolicyError: There is no such policy, or the file is malformed in any way.
+        PolicyError: There is no such policy, the file is malformed in any way, or it is another one than it must be.
 
     Example:
         >>> load_policy("nmf").card["action"]
         'fraction_of_bound'
     """
     path = _path(policy)
-    refuse = refusal(path)
     if path.stat().st_size > MAX_BYTES:
-        refuse(f"larger than {MAX_BYTES:,} bytes; a policy is about 20 kB")
-    card = card_of(path)
-    return SchedulePolicy(card, _checked_layers(_tensors(path, refuse), len(card["signals"]), refuse))
+        raise PolicyError(f"{path}: larger than {MAX_BYTES:,} bytes; a policy is about 20 kB")
+    card = read_header(path)
+    try:
+        loaded = SchedulePolicy(card, _checked_layers(_tensors(path), len(card.signals)))
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from None
+    if fingerprint is not None and not (len(fingerprint) >= 8 and loaded.fingerprint.startswith(fingerprint)):
+        raise PolicyError(f"{path}: fingerprint is {loaded.fingerprint}, must be {fingerprint} (8 digits at least)")
+    return loaded
 
 
-def read_card(policy: str | os.PathLike[str]) -> dict[str, Any]:
+def known_fingerprint(policy: str | os.PathLike[str]) -> str | None:
+    """Return the fingerprint that a shipped policy had when it was released; None for other files."""
+    known: dict[str, str] = json.loads(FINGERPRINTS.read_text(encoding="utf-8"))
+    path = _path(policy)
+    return known.get(path.stem) if path.parent == SHIPPED else None
+
+
+def read_card(policy: str | os.PathLike[str]) -> Card:
     """Read the card of a policy without its weights, which may be damaged, or far too large.
 
     Args:
@@ -217,7 +195,7 @@ def read_card(policy: str | os.PathLike[str]) -> dict[str, Any]:
         >>> read_card("nmf")["log_high"]
         0.0
     """
-    return card_of(_path(policy))
+    return read_header(_path(policy))
 
 
 def _path(policy: str | os.PathLike[str]) -> Path:
@@ -228,25 +206,23 @@ def _path(policy: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _tensors(path: Path, refuse: Refuse) -> dict[str, NDArray[Any]]:
+def _tensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 if file.get_slice(name).get_dtype() != "F32":
-                    refuse(f"tensor {name!r} is {file.get_slice(name).get_dtype()}, must be F32")
+                    raise PolicyError(f"tensor {name!r} is {file.get_slice(name).get_dtype()}, must be F32")
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        refuse(f"not a whole safetensors file ({error})")
+        raise PolicyError(f"not a whole safetensors file ({error})") from None
 
 
-def _checked_layers(
-    tensors: Mapping[str, NDArray[Any]], inputs: int, refuse: Refuse
-) -> tuple[tuple[Float32, Float32], ...]:
+def _checked_layers(tensors: Mapping[str, NDArray[Any]], inputs: int) -> tuple[tuple[Float32, Float32], ...]:
     """The layers, once their names, shapes and values are known to form a network with one output."""
     depth = len(tensors) // 2
     expected = {f"{index}.{part}" for index in range(depth) for part in ("weight", "bias")}
     if not 0 < depth <= MAX_LAYERS or set(tensors) != expected:
-        refuse(
+        raise PolicyError(
             f"tensors are {sorted(tensors)[:20]}, must be 0.weight, 0.bias, 1.weight, … ({MAX_LAYERS} layers at most)"
         )
     layers = []
@@ -254,11 +230,11 @@ def _checked_layers(
         weight, bias = tensors[f"{index}.weight"], tensors[f"{index}.bias"]
         outputs = 1 if index == depth - 1 else bias.size
         if bias.shape != (outputs,) or weight.shape != (outputs, inputs) or not 0 < outputs <= MAX_WIDTH:
-            refuse(
+            raise PolicyError(
                 f"layer {index} has shapes {weight.shape}, {bias.shape}, must be ({outputs}, {inputs}), ({outputs},)"
             )
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            refuse(f"layer {index} holds a number that is not finite")
+            raise PolicyError(f"layer {index} holds a number that is not finite")
         layers.append((np.ascontiguousarray(weight), np.ascontiguousarray(bias)))
         inputs = outputs
     return tuple(layers)

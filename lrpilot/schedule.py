@@ -1,32 +1,44 @@
-"""The framework-free schedule of one run: signals, policy and clipping make the next LR."""
+"""The framework-free schedule of one run: losses come in by one door, an LR goes out."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from typing import Any, SupportsFloat
 
-from lrpilot.anchor import Anchor, anchor_multiple
-from lrpilot.clipping import Guard, Limits, back_off
-from lrpilot.reflex import alarm
-from lrpilot.signals import Floats, Signals
-from lrpilot.timing import decision_times
-from lrpilot.travel import UNKNOWN, Motion, Travel, Weights
+from lrpilot.arrays import Floats, Weights
+from lrpilot.control import Control, Limits, next_back_off
+from lrpilot.displacement import UNKNOWN, DisplacementCosines, DisplacementTracker
+from lrpilot.signals import Signals
+from lrpilot.summary import counts_as_loss
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
-LogMultiple = Callable[[Floats, float], float]  # observation (S,), log of LR over reference and anchor -> the next
-Agree = Callable[[float, Motion], tuple[float, Motion]]  # what one rank reads at a decision -> what all go by
+Act = Callable[[Floats], SupportsFloat]  # observation (S,) -> action in [-1, 1]
+Read = tuple[float, DisplacementCosines]  # squared norm of the gradient, and how the weights moved
+
+
+def alone(gradient_sq: float, cosines: DisplacementCosines) -> Read:
+    """Return what was read as it is: there are no other ranks to agree with."""
+    return gradient_sq, cosines
 
 
 class Schedule:
     """The next LR after each loss: `lr = schedule(loss)`.
 
-    Decisions are made after the calls that `lrpilot.timing` lists. Between two, the ratio of the LR to its reference
+    Decisions are made after the calls that `Control.times` lists. Between two, the ratio of the LR to its reference
     (the bound, or the base LR) is that of the anchor, times a constant; the bound is read at every call.
 
     Made by `SchedulePolicy.schedule`, which documents the arguments.
+
+    Args:
+        act: The policy's network.
+        control: When it decides, and what its actions mean.
+        base_lr: Per step.
+        horizon: Steps of the run.
+        bound: Returns the current largest stable LR, per step.
+        limits: What the LR must stay within.
 
     Attributes:
         lr: The LR of the next step.
@@ -34,7 +46,7 @@ class Schedule:
         calls: Steps made.
         decides_at: Number of the step after which the next decision is made, as soon as there is a loss; infinite if
             all are made.
-        highest: Highest finite loss so far, 0 before the first; infinite for policies without a reflex.
+        highest_loss: Highest finite loss so far, 0 before the first; infinite for policies without a spike guard.
         agree: Called at each decision with what was read of gradients and weights; returns what counts.
 
     Raises:
@@ -42,45 +54,26 @@ class Schedule:
     """
 
     def __init__(
-        self,
-        log_multiple: LogMultiple,
-        base_lr: float,
-        horizon: int,
-        *,
-        decisions: int,
-        power: float,
-        relative_to_bound: bool,
-        anchor: Anchor,
-        log_low: float,
-        log_start: float,
-        reflex: float | None,
-        bound: Bound | None,
-        lr_min: float | None,
-        lr_max: float | None,
-        guard: Guard,
+        self, act: Act, control: Control, base_lr: float, horizon: int, bound: Bound | None, limits: Limits
     ) -> None:
         _check(base_lr, horizon)
-        self.horizon = int(horizon)
-        self.limits = Limits(guard, lr_min, lr_max)
-        self.signals, self.travel = Signals(), Travel()
-        self.agree: Agree = lambda gradient_sq, motion: (gradient_sq, motion)
-        self._policy = log_multiple
-        self._log_low, self._reflex = log_low, reflex
-        self._base_lr = self.reference = float(base_lr)
-        self._times, self._pace = decision_times(self.horizon, decisions, power), self.horizon / decisions
-        self._anchor: Anchor = anchor
-        self._relative_to_bound, self._read_bound = relative_to_bound, bound
+        self.horizon, self.limits, self.control = int(horizon), limits, control
+        self.signals, self.tracker = Signals(), DisplacementTracker()
+        self.agree: Callable[[float, DisplacementCosines], Read] = alone
+        self._act, self._read_bound = act, bound
         self._bound: float | None = None
+        self._base_lr = self.reference = float(base_lr)
+        self._times, self._pace = control.times(self.horizon), self.horizon / control.decisions
         self.calls = 0
         self.decides_at = self._next_decision()
         self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
         self._parts: list[float] = []  # losses of the step that is not yet moved on from
         self._losses: list[float] = []  # of the steps of the open interval
-        self.highest = math.inf if reflex is None else 0.0
-        self._back_off, self._skipped = 1.0, 0  # losses until the last decision that were not finite
+        self.highest_loss = 0.0 if control.spike_guard else math.inf
+        self._back_off, self._skipped = 1.0, 0  # losses until the last decision that did not count
         self._refresh_bound()
-        self._log_multiple = self._policy(self.signals.vector(0.0, self._pace), log_start)
-        self._multiple = math.exp(self._log_multiple)
+        action = float(self._act(self.signals.vector(0.0, self._pace)))
+        self._log_multiple = float(control.log_multiple(action, control.log_start))
         self.lr = self._allowed()
 
     def __call__(
@@ -108,21 +101,17 @@ class Schedule:
         """Take in a loss without moving on; several before one `advance`, of the parts of a batch, are averaged."""
         self._parts.append(float(loss))
 
-    def take_in(self, losses: Sequence[float]) -> None:
-        """Take in the losses of whole steps, one each."""
-        for loss in losses:
-            self.notice(loss)
-            self._losses.append(loss)
+    def enter(self, losses: Iterable[float]) -> None:
+        """Take in the losses of whole steps, one each: the one door by which losses enter the schedule.
 
-    def notice(self, loss: float) -> None:
-        """Lower the LR at once if a loss is far above all before it: see `lrpilot.reflex`. The same twice is once."""
-        if self._reflex is None or loss <= self.highest:
-            return
-        if alarm(loss, self.highest):
-            self._log_multiple = max(self._log_multiple - self._reflex, self._log_low)
-            self._multiple = math.exp(self._log_multiple) * self._back_off
-        if math.isfinite(loss):
-            self.highest = loss
+        Args:
+            losses: In order. A spike lowers the LR at once, see `Control.after_loss`.
+        """
+        for loss in losses:
+            self._losses.append(loss)
+            if not loss <= self.highest_loss:  # else it can't be a spike
+                after = self.control.after_loss(self._log_multiple, loss, self.highest_loss)
+                self._log_multiple, self.highest_loss = after
 
     def advance(
         self, gradient_sq: float = math.nan, weights: Weights | None = None, gradient: Weights | None = None
@@ -138,7 +127,7 @@ class Schedule:
             The LR, per step; also in `lr`.
         """
         if self._parts:
-            self.take_in([sum(self._parts) / len(self._parts)])
+            self.enter([sum(self._parts) / len(self._parts)])
             self._parts = []
         self.calls += 1
         due = self.calls >= self.decides_at
@@ -147,32 +136,36 @@ class Schedule:
         if self.calls >= self.horizon:  # the run is over: hold, but stay inside the bound
             self.lr = float(self.limits.clip(self.lr, self._bound))
             return self.lr
-        if due and self._losses:
-            self._decide(gradient_sq, weights, gradient)
+        if due and self.heard:
+            if self._close_interval(gradient_sq, weights, gradient):
+                action = float(self._act(self.signals.vector(self.calls / self.horizon, self._pace)))
+                self._log_multiple = float(self.control.log_multiple(action, self._log_multiple))
+            self._log_sum, self._log_count = 0.0, 0
         self.lr = self._allowed()
         return self.lr
 
     @property
-    def skipped(self) -> int:
-        """Losses of the whole run that were not finite."""
-        return self._skipped + sum(not math.isfinite(loss) for loss in self._losses)
+    def heard(self) -> bool:
+        """Whether any loss came in since the last decision, so that the next may be made."""
+        return bool(self._losses)
 
-    def _decide(self, gradient_sq: float, weights: Weights | None, gradient: Weights | None) -> None:
+    @property
+    def skipped(self) -> int:
+        """Losses of the whole run that did not count: see `counts_as_loss`."""
+        return self._skipped + sum(not counts_as_loss(loss) for loss in self._losses)
+
+    def _close_interval(self, gradient_sq: float, weights: Weights | None, gradient: Weights | None) -> bool:
+        """End the interval; return whether there is anything new to observe."""
         self.decides_at = self._next_decision()
-        finite = [loss for loss in self._losses if math.isfinite(loss)]
-        non_finite = len(self._losses) - len(finite)
-        self._losses = []
-        self._skipped += non_finite
-        self._back_off = back_off(self._back_off, non_finite > 0)
-        if finite:
-            self.signals.observe_all(finite)
-            motion = UNKNOWN if weights is None else self.travel.move(weights, gradient)
-            gradient_sq, motion = self.agree(gradient_sq, motion)
-            self.signals.close(self._log_sum / self._log_count, self.reference, gradient_sq, motion)
-            observation = self.signals.vector(self.calls / self.horizon, self._pace)
-            self._log_multiple = self._policy(observation, self._log_multiple)
-        self._multiple = math.exp(self._log_multiple) * self._back_off
-        self._log_sum, self._log_count = 0.0, 0
+        losses, skipped = self._losses, self.skipped
+        self._back_off = next_back_off(self._back_off, skipped > self._skipped)
+        self._losses, heard = [], skipped - self._skipped < len(losses)
+        self._skipped = skipped
+        if heard:
+            self.signals.observe_all(losses)
+            cosines = UNKNOWN if weights is None else self.tracker.move(weights, gradient)
+            self.signals.close(self._log_sum / self._log_count, self.reference, *self.agree(gradient_sq, cosines))
+        return heard
 
     def _next_decision(self) -> float:
         """The call of `advance` that makes the next decision, infinite if none will."""
@@ -181,10 +174,9 @@ class Schedule:
 
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""
-        reference = self.reference
-        anchored = self._multiple * anchor_multiple(self._anchor, self.calls / self.horizon)
-        lr = float(self.limits.clip(anchored * reference, self._bound))
-        self._log_sum += math.log((lr or 1e-300) / reference)
+        wanted = self.control.multiple(self._log_multiple, self._back_off, self.calls / self.horizon) * self.reference
+        lr = float(self.limits.clip(wanted, self._bound))
+        self._log_sum += math.log((lr or 1e-300) / self.reference)
         self._log_count += 1
         return lr
 
@@ -195,31 +187,35 @@ class Schedule:
         bound = float(self._read_bound())
         if math.isfinite(bound) and bound > 0:
             self._bound = bound
-            self.reference = bound if self._relative_to_bound else self._base_lr
+            self.reference = bound if self.control.action == "fraction_of_bound" else self._base_lr
         elif self._bound is None:
             raise ValueError(f"bound() returned {bound} before the first step, must be a positive number")
 
     def state(self) -> dict[str, Any]:
         """Return all that changes over a run, as Python numbers and a list of them in a flat dictionary."""
-        own = {key: copy(getattr(self, key)) for key in _STATE}
+        own = {key: copy(getattr(self, attribute)) for key, attribute in _STATE.items()}
         return own | {f"signals.{key}": value for key, value in self.signals.state().items()}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; the next LR is bit for bit what it would have been.
 
         Args:
-            state: A dictionary from `state`, of a schedule with the same arguments.
+            state: A dictionary from `state`, of a schedule with the same arguments; of this version or an earlier
+                one. Signals that an earlier version did not have begin as at the start of a run.
 
         Raises:
-            ValueError: An entry is missing.
+            ValueError: An entry is missing, or is of a later version.
         """
-        signals = {key.removeprefix("signals."): v for key, v in state.items() if key.startswith("signals.")}
-        missing = [key for key in _STATE if key not in state] + sorted(set(Signals().state()) - set(signals))
+        missing = [key for key in _STATE if key not in state]
         if missing:
             raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
-        for key in _STATE:
-            setattr(self, key, copy(state[key]))
-        self.signals = Signals(**{key: signals[key] for key in Signals().state()})
+        fresh = Signals().state()
+        unknown = sorted({key for key in state if key.startswith("signals.")} - {f"signals.{key}" for key in fresh})
+        if unknown:
+            raise ValueError(f"this state is of a later version of lrpilot, which alone knows {', '.join(unknown)}")
+        for key, attribute in _STATE.items():
+            setattr(self, attribute, copy(state[key]))
+        self.signals = Signals(**{key: state.get(f"signals.{key}", value) for key, value in fresh.items()})
 
 
 def _check(base_lr: float, horizon: int) -> None:
@@ -229,19 +225,18 @@ def _check(base_lr: float, horizon: int) -> None:
         raise ValueError(f"horizon must be a whole number of steps, at least 1, not {horizon}")
 
 
-_STATE = (
-    "lr",
-    "reference",
-    "_bound",
-    "calls",
-    "decides_at",
-    "_log_sum",
-    "_log_count",
-    "_parts",
-    "_losses",
-    "highest",
-    "_skipped",
-    "_back_off",
-    "_log_multiple",
-    "_multiple",
-)
+_STATE = {  # name in the state -> attribute
+    "lr": "lr",
+    "reference": "reference",
+    "_bound": "_bound",
+    "calls": "calls",
+    "decides_at": "decides_at",
+    "_log_sum": "_log_sum",
+    "_log_count": "_log_count",
+    "_parts": "_parts",
+    "_losses": "_losses",
+    "highest": "highest_loss",
+    "_skipped": "_skipped",
+    "_back_off": "_back_off",
+    "_log_multiple": "_log_multiple",
+}

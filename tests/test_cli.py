@@ -47,8 +47,13 @@ def test_policies_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "nmf"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("nmf: ")
-    for section in ("for", "not for", "measured", "LR", "decisions", "reads", "signals", "selected", "trained"):
-        assert f"\n{section:<13}" in text
+    brief = ("for", "not for", "measured", "LR", "decisions", "reads", "trained")
+    assert len(text.splitlines()) <= 15
+    assert main(["inspect", "nmf", "--full"]) == 0
+    full = capsys.readouterr().out
+    for section in (*brief, "signals", "selected"):
+        assert f"\n{section:<13}" in full
+        assert (f"\n{section:<13}" in text) == (section in brief)
     assert "weights not read" in text.splitlines()[-1]
     assert main(["inspect", "nmf", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
@@ -187,13 +192,6 @@ def test_bad_exports_are_one_line_code_2_and_nothing_written(
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["binary"]
-
-
-def test_example_runs_and_lowers_the_loss() -> None:
-    path = Path(__file__).parents[1] / "examples" / "nmf.py"
-    result = subprocess.run([sys.executable, str(path), "iris"], capture_output=True, text=True, check=True)
-    before, after = result.stdout.removeprefix("loss ").split(" -> ")
-    assert float(after) < 0.5 * float(before)
 
 
 @pytest.mark.slow

@@ -1,29 +1,57 @@
-"""The interface between a training task and the decision process around it."""
+"""What a task offers: to the decision process around it, and to methods that move its parameters themselves."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lrpilot.envs.tasks.arena import AbstractArena
-from lrpilot.signals import Floats
-from lrpilot.travel import Motion, Travel, Weights
-
-
-def side_by_side(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack the rows of arrays of shapes (B_i, P_i), with zeros after those of narrower ones."""
-    most = max(part.shape[1] for part in parts)
-    return np.concatenate([np.pad(part, ((0, 0), (0, most - part.shape[1]))) for part in parts])
+from lrpilot.arrays import Floats, Weights
+from lrpilot.displacement import DisplacementCosines, DisplacementTracker
+from lrpilot.envs.tasks.optimizers import AbstractOptimizer
 
 
-def end_to_end(parts: Iterable[Motion]) -> Motion:
-    """Return how all runs moved, each entry (B,), from how parts of the runs did, each (B_i,)."""
-    return Motion(*map(np.concatenate, zip(*parts, strict=True)))
+class AbstractParameterAccess(ABC):
+    """B runs with P parameters each, in one tensor, and their mini-batches.
+
+    Attributes:
+        parameters: Shape (B, P).
+        optimizer: The problem's own.
+        blocks: Numbers of parameters of the tensors that a network is made of, in order; they sum to P.
+    """
+
+    parameters: Tensor
+    optimizer: AbstractOptimizer
+    blocks: list[int]
+
+    @abstractmethod
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Draw the next mini-batch.
+
+        Returns:
+            Its loss (B,) and its gradient (B, P) at the parameters.
+        """
+
+    @abstractmethod
+    def loss_at(self, parameters: Tensor) -> Tensor:
+        """Return the loss of the drawn mini-batch at other parameters, shape (B, P) -> (B,)."""
+
+    @abstractmethod
+    def gradient_at(self, parameters: Tensor) -> Tensor:
+        """Return the gradient of the drawn mini-batch at other parameters, shape (B, P) -> (B, P)."""
+
+    @abstractmethod
+    def place(self, parameters: Tensor) -> None:
+        """Move the runs to other parameters, shape (B, P), or to the nearest that are allowed."""
+
+    def largest_lr(self) -> Tensor:
+        """Return the bound on the next LR, shape (B,), per step; infinite where there is none."""
+        return torch.full((len(self.parameters),), torch.inf)
 
 
 class AbstractTask(ABC):
@@ -39,7 +67,7 @@ class AbstractTask(ABC):
     batch_size: int
     hidden_size: int
     reference_name: str = "bound"
-    worth: Floats | float = 1.0
+    reward_weight: Floats | float = 1.0
 
     @abstractmethod
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
@@ -73,21 +101,21 @@ class AbstractTask(ABC):
     def gradients(self) -> Weights:
         """Return the (noisy) gradients that the last steps used, shape (B, P), in the order of the weights."""
 
-    def depart(self, slots: NDArray[np.bool_] | None = None) -> None:
-        """Follow the weights from here on, for `motion`.
+    def start_tracking(self, slots: NDArray[np.bool_]) -> None:
+        """Track the weights from here on, for `displacement_cosines`.
 
         Args:
-            slots: Shape (B,), true for the runs that begin anew; None for all.
+            slots: Shape (B,), true for the runs that begin anew.
         """
-        self._travel.start(self.weights(), slots)
+        self._tracker.start(self.weights(), slots)
 
-    def motion(self) -> Motion:
-        """Return how the weights moved since the last call, each (B,): see `Travel.move`; at decisions."""
-        return self._travel.move(self.weights(), self.gradients())
+    def displacement_cosines(self) -> DisplacementCosines:
+        """Return how the weights moved since the last call, each (B,); see `DisplacementTracker.move`."""
+        return self._tracker.move(self.weights(), self.gradients())
 
     @cached_property
-    def _travel(self) -> Travel:
-        return Travel()
+    def _tracker(self) -> DisplacementTracker:
+        return DisplacementTracker()
 
     @abstractmethod
     def reference(self) -> Floats:
@@ -104,8 +132,19 @@ class AbstractTask(ABC):
         Only the critic sees it, and only in training.
         """
 
-    def arenas(self) -> Sequence[AbstractArena]:
-        """Return the runs, in order, in parts whose parameters any method may move; B in all."""
+    def test_loss(self) -> Floats:
+        """Return what final scores are taken of, shape (B,), positive: the loss on test samples, if there are any."""
+        return self.objective()
+
+    def set_lr_error(self, error: Floats) -> None:  # noqa: B027 (a bound is never wrong)
+        """Set how wrong the base LRs are, until the next reset; nothing where the reference is a bound.
+
+        Args:
+            error: Base LR over the LR that seems right, shape (B,).
+        """
+
+    def accesses(self) -> Sequence[AbstractParameterAccess]:
+        """Return accesses to the parameters of all runs, in order, for methods that do more than choose LRs."""
         raise NotImplementedError(f"{type(self).__name__} can't be handed over to other methods")
 
     def _marked(self, slots: NDArray[np.bool_] | None) -> NDArray[np.bool_]:

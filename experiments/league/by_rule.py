@@ -11,16 +11,16 @@ from pkgutil import iter_modules
 import numpy as np
 import torch
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.arrays import Floats
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.experiments.league import rules as all_rules
 from lrpilot.experiments.league.document import Kind
 from lrpilot.experiments.league.rival import AbstractRival, play_steps
 from lrpilot.experiments.league.rules.base import AbstractRule
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.workload import Workload
-from lrpilot.signals import Floats
 
-Make = Callable[[AbstractArena], AbstractRule]
+Make = Callable[[AbstractParameterAccess], AbstractRule]
 
 
 class ByRule(AbstractRival):
@@ -30,7 +30,7 @@ class ByRule(AbstractRival):
         name: Its name.
         kind: "feedback" or "optimizer".
         source: Its paper or package.
-        shapes: By name, what makes the rule on an arena.
+        shapes: By name, what makes the rule on an access.
         has_base_lr: Whether the base LR makes a difference.
     """
 
@@ -47,9 +47,9 @@ class ByRule(AbstractRival):
         """Run the rule from several base LRs; see `AbstractRival.play`."""
         process = workload.start(len(multiples))
         task = process.task
-        rules = [self._make[shape](arena) for arena in task.arenas()]
+        rules = [self._make[shape](access) for access in task.accesses()]
         base = np.tile(multiples, task.batch_size // len(multiples))
-        sizes = [len(rule.arena.parameters) for rule in rules]
+        sizes = [len(rule.access.parameters) for rule in rules]
         first = task.reference().copy()
 
         def step(_: int) -> Floats:
@@ -67,10 +67,10 @@ class ByRule(AbstractRival):
 @contextmanager
 def _showing(rules: Sequence[AbstractRule]) -> Iterator[None]:
     """For the time being, move the runs to where the methods would hand them to their users."""
-    shown = [(rule.arena, rule.shown(), rule.arena.parameters) for rule in rules]
-    elsewhere = [(arena, there, here) for arena, there, here in shown if there is not here]
-    for arena, there, _ in elsewhere:
-        arena.place(there)
+    shown = [(rule.access, rule.shown(), rule.access.parameters) for rule in rules]
+    elsewhere = [(access, there, here) for access, there, here in shown if there is not here]
+    for access, there, _ in elsewhere:
+        access.place(there)
     yield
-    for arena, _, here in elsewhere:
-        arena.place(here)
+    for access, _, here in elsewhere:
+        access.place(here)

@@ -10,16 +10,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lrpilot.agents.run import write_text
 from lrpilot.configs import ConfigError
-from lrpilot.experiments.league.compete import FULL, QUICK, SMOKE
 from lrpilot.experiments.league.document import League
+from lrpilot.experiments.league.leaderboard import Row, champion, leaderboard
 from lrpilot.experiments.league.report import brief_table, results_markdown, write_report
 from lrpilot.experiments.league.report.digits import split
-from lrpilot.experiments.league.season import play_league
-from lrpilot.experiments.league.standing import Row, champion, standing
+from lrpilot.experiments.league.run_league import play_league
 from lrpilot.experiments.league.tensorboard_log import record_league
+from lrpilot.experiments.league.tune_and_score import FULL, QUICK, SMOKE
 from lrpilot.experiments.league.workload import SUITE
+from lrpilot.files import write_text
 
 BUDGETS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
@@ -86,7 +86,7 @@ def show(league: League, console: Console) -> None:
     table.add_column("rival", no_wrap=True)
     for heading in ("score [95 %]", "gain [95 %], nats", "p", "win/tie/loss %", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in standing(league):
+    for row in leaderboard(league):
         table.add_row(*_cells(row), style="bold" if row.kind == "learned" else "")
     console.print(table)
 

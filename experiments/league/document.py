@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpilot.agents.run import write_json
-from lrpilot.signals import Floats
+from lrpilot.arrays import Floats
+from lrpilot.files import write_json
 
 Kind = Literal["schedule", "feedback", "optimizer", "search", "learned", "control", "hindsight"]
 KINDS: dict[Kind, str] = {
@@ -100,7 +100,7 @@ class Cell:
     tried: int
     on_edge: bool
     final: Floats
-    failed: NDArray[np.bool_]
+    diverged: NDArray[np.bool_]
     shares: Floats
     curve: Floats
     lr: Floats
@@ -115,16 +115,22 @@ class Cell:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data; NaN and infinity become null."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {_OLD.get(field.name, field.name): _plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Return the cell that `as_json` described."""
         arrays = {name: np.array(data[name], dtype=float) for name in ("final", "shares", "curve", "lr", "multiples")}
         arrays["sensitivity"] = np.array(data["sensitivity"], dtype=float).reshape(-1, len(data["final"]))
-        whole = {"failed": np.array(data["failed"], dtype=bool), "failures": np.array(data["failures"], dtype=int)}
+        data = {name: value for name, value in data.items() if name not in _OLD.values()} | {
+            name: data[old] for name, old in _OLD.items()
+        }
+        whole = {"diverged": np.array(data["diverged"], dtype=bool), "failures": np.array(data["failures"], dtype=int)}
         base_lr = float("nan") if data["base_lr"] is None else data["base_lr"]
         return cls(**{**data, **arrays, **whole, "base_lr": base_lr})
+
+
+_OLD = {"diverged": "failed"}  # fields of cells -> their keys in published tables
 
 
 @dataclass(frozen=True)

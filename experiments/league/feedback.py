@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.greedy_runs import greedy_control
 from lrpilot.experiments.league.rival import AbstractRival, play_controlled
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.workload import Workload
 from lrpilot.experiments.tuning import Control
-from lrpilot.greedy_rule import GreedySettings
-from lrpilot.signals import Floats
+from lrpilot.schedulers.greedy_rule import GreedySettings
 
 EPOCHS = 20  # mean losses that ReduceLROnPlateau sees in a run
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from lrpilot.arrays import Floats
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import merged
 from lrpilot.envs.process import Process
@@ -20,7 +21,6 @@ from lrpilot.experiments.league.workload import Workload
 from lrpilot.experiments.tuning import Control
 from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Schedule
-from lrpilot.signals import Floats
 
 LOWEST = 1e-12  # LR, in the workload's unit, that lower ones count as in a mean of logs
 Choose = Callable[[Workload], SchedulePolicy]
@@ -165,8 +165,8 @@ def _untrained_universal() -> SchedulePolicy:
 def training_passes(policy: SchedulePolicy) -> float:
     """Return the gradient evaluations of a policy's meta-training, of all its agents, from the recipe on its card."""
     recipe = yaml.safe_load(policy.card["trained"]["recipe"])
-    further = [merged(recipe, agent["but"]) for agent in recipe.get("further", {}).values()]
-    return sum(map(_passes, [recipe, *further]))
+    extra_agents = [merged(recipe, agent["overrides"]) for agent in recipe.get("extra_agents", {}).values()]
+    return sum(map(_passes, [recipe, *extra_agents]))
 
 
 def _passes(recipe: dict[str, Any]) -> float:

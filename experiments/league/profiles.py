@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, League
-from lrpilot.signals import Floats
 
 REFERENCE = "cosine"  # the rival that sets targets and the unit of scores
 TAU_MAX = 4.0  # AlgoPerf's: who takes longer than four times the best has not solved the task

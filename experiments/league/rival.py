@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.envs.process import Process
 from lrpilot.experiments.league.document import Kind, RivalInfo
-from lrpilot.experiments.league.runs import Runs, Showing, Step, final, marks, record, score
+from lrpilot.experiments.league.runs import Runs, Showing, Step, final, marks, record
 from lrpilot.experiments.league.workload import Workload
-from lrpilot.experiments.tuning import Control
-from lrpilot.signals import Floats
+from lrpilot.experiments.tuning import Control, advance
 
 
 class AbstractRival(ABC):
@@ -95,7 +95,7 @@ def stepper(control: Control, process: Process) -> Step:
     def step(index: int) -> Floats:
         nonlocal losses
         reference = process.reference
-        losses = process.advance(control(index, losses))
+        losses = advance(process, control(index, losses))
         return process.lr / reference
 
     return step
@@ -114,7 +114,7 @@ def play_steps(step: Step, process: Process, count: int, showing: Showing = null
         The runs, with one pass a step, without their time.
     """
     horizon = int(process.times[-1])
-    start = score(process.task)
+    start = process.task.test_loss()
     curve, lr = record(step, process, count, showing)
     shares: Floats = np.concatenate([[0.0], marks(horizon) / horizon])
     with showing():

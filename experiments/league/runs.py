@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpilot.agents.evaluate import WORST
+from lrpilot.agents.evaluate import DIVERGED_SCORE
+from lrpilot.arrays import Floats
 from lrpilot.envs.process import Process
-from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.net import NetTask
 from lrpilot.experiments.tuning import by_setting, log_losses
-from lrpilot.signals import Floats
 
 SOLVED = 1e-6  # of the first loss; losses below it count as this
 MARKS = 12  # evenly spaced moments at which runs are measured
@@ -41,18 +39,13 @@ class Runs:
     """
 
     final: Floats
-    failed: NDArray[np.bool_]
+    diverged: NDArray[np.bool_]
     curve: Floats
     lr: Floats
     shares: Floats
     passes: float
     seconds: float
     wall_seconds: float
-
-
-def score(task: AbstractTask) -> Floats:
-    """Return what final results are measured by, shape (B,), positive: the test loss, or the full loss."""
-    return task.test_loss() if isinstance(task, NetTask) else task.objective()
 
 
 def marks(horizon: int) -> NDArray[np.int64]:
@@ -90,10 +83,10 @@ def final(process: Process, start: Floats, count: int) -> tuple[Floats, NDArray[
 
     Args:
         process: At its end.
-        start: What `score` returned at the start, shape (B,).
+        start: What `AbstractTask.test_loss` returned at the start, shape (B,).
         count: C.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        ratio = np.log(np.maximum(score(process.task) / start, SOLVED)).reshape(-1, count).T
-    failed = ~(ratio < WORST)
-    return np.where(failed, WORST, ratio), failed
+        ratio = np.log(np.maximum(process.task.test_loss() / start, SOLVED)).reshape(-1, count).T
+    diverged = ~(ratio < DIVERGED_SCORE)
+    return np.where(diverged, DIVERGED_SCORE, ratio), diverged

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.baselines import SCHEDULES, Shape
 from lrpilot.experiments.league.rival import AbstractRival, play_controlled
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.workload import Workload
-from lrpilot.signals import Floats
 
 
 class FixedSchedule(AbstractRival):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, League
 from lrpilot.experiments.league.statistics import Estimate
 from lrpilot.experiments.stats import interval
-from lrpilot.signals import Floats
 
 TOLERANCE = 0.05  # nats: base LRs whose mean final loss is no further from the best are good enough
 
@@ -31,7 +31,7 @@ class Sensitivity:
     losses: Floats
     octaves: float
     cut: bool
-    failed: float
+    diverged: float
 
 
 def sensitivity(cell: Cell) -> Sensitivity:
@@ -51,8 +51,8 @@ def sensitivity(cell: Cell) -> Sensitivity:
     excess, octave, best = losses - losses.min() - TOLERANCE, np.log2(cell.multiples), int(losses.argmin())
     down, cut_below = _reach(octave[best::-1], excess[best::-1])
     up, cut_above = _reach(octave[best:], excess[best:])
-    failed = float(cell.failures.sum() / cell.sensitivity.size)
-    return Sensitivity(cell.multiples, losses, down + up, cut_below or cut_above, failed)
+    diverged = float(cell.failures.sum() / cell.sensitivity.size)
+    return Sensitivity(cell.multiples, losses, down + up, cut_below or cut_above, diverged)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.stats import RESAMPLES, interquartile_mean
-from lrpilot.signals import Floats
 
 TIE = 0.01  # nats: final losses that differ by no more are a tie
 FLIPS = 9_999  # random changes of sign; all 2^n are tried where they are no more

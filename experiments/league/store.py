@@ -12,16 +12,16 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from lrpilot.agents.run import write_json
+from lrpilot.arrays import Floats
 from lrpilot.configs import ConfigError
-from lrpilot.experiments.league.compete import Budget
+from lrpilot.experiments.league.cell_version import source_digest
 from lrpilot.experiments.league.document import Cell
-from lrpilot.experiments.league.lineage import source_digest
 from lrpilot.experiments.league.rival import AbstractRival
+from lrpilot.experiments.league.tune_and_score import Budget
 from lrpilot.experiments.league.workload import Workload
-from lrpilot.signals import Floats
+from lrpilot.files import write_json
 
-TUNING = "lrpilot.experiments.league.compete"
+TUNING = "lrpilot.experiments.league.tune_and_score"
 
 
 class Store:

@@ -50,7 +50,7 @@ def _record_rival(league: League, rival: RivalInfo, folder: Path) -> None:
                     writer.add_scalar(LR.format(task=task.name), lr, int(step))
             settings: dict[str, str | float] = {"rival": rival.name, "kind": rival.kind, "task": task.name}
             settings |= {"settings": cell.shape} | ({} if np.isnan(cell.base_lr) else {"base_lr": cell.base_lr})
-            scores = {"final/log_loss": float(cell.final.mean()), "final/failed": float(cell.failed.mean())}
+            scores = {"final/log_loss": float(cell.final.mean()), "final/failed": float(cell.diverged.mean())}
             writer.add_hparams(settings, scores, run_name=task.name)
 
 

@@ -13,9 +13,10 @@ import yaml
 
 from lrpilot.agents.problem_sets import make_process, role_seed
 from lrpilot.configs import ConfigError, Recipe, load_recipe
-from lrpilot.configs.recipe import HERE, NetRecipe
+from lrpilot.configs.load import HERE
+from lrpilot.configs.recipe import NetRecipe
+from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Decisions, Process
-from lrpilot.envs.tasks.net import NetTask
 
 SUITE = "suite-v1"
 
@@ -49,7 +50,7 @@ class Workload:
     @property
     def unit(self) -> str:
         """Return what base LRs are multiples of, for tables."""
-        return "the LR that seems right" if isinstance(self.recipe, NetRecipe) else "the stability bound"
+        return "the stability bound" if FAMILIES[self.family].reference == "bound" else "the LR that seems right"
 
     def start(self, settings: int, decisions: Decisions | None = None, loss_only: bool = True) -> Process:
         """Return all problems at their start, always the same ones.
@@ -70,9 +71,8 @@ class Workload:
         process = make_process(recipe, "test", runs, loss_only, settings)
         process.seed(role_seed("test", self.seed))
         process.reset()
-        if isinstance(process.task, NetTask):
-            process.task.mislead(np.ones(runs))
-            process.reference = process.task.reference()
+        process.task.set_lr_error(np.ones(runs))
+        process.reference = process.task.reference()
         return process
 
     def key(self) -> str:

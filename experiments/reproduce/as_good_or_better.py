@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrpilot.experiments.league.compete import QUICK, Budget, compete
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, League
 from lrpilot.experiments.league.feedback import Greedy
 from lrpilot.experiments.league.learned import Learned, of_family, universal
@@ -29,10 +29,10 @@ from lrpilot.experiments.league.rival import AbstractRival
 from lrpilot.experiments.league.rivals import FAMILIES
 from lrpilot.experiments.league.schedules import FixedSchedule
 from lrpilot.experiments.league.statistics import win_tie_loss
+from lrpilot.experiments.league.tune_and_score import QUICK, Budget, tune_and_score
 from lrpilot.experiments.league.workload import Workload, load_suite
 from lrpilot.experiments.reproduce.common import BLUE, GREY, RED, Number, Options, Reproduction, main, panels
 from lrpilot.policy import list_policies
-from lrpilot.signals import Floats
 
 BASELINES = ("linear-to-zero", "constant", "cosine")
 GREEDY, UNTUNED, TUNED = "GreedyLR", "universal", "universal, LR tuned"  # names in the league
@@ -110,7 +110,7 @@ def compute(workloads: Sequence[Workload], budget: Budget) -> list[Cell]:
     """Compute the cells of a league that tuned comparisons need."""
     rivals: list[AbstractRival] = [*(FixedSchedule(name) for name in BASELINES), Greedy()]
     rivals += [Learned(name, "", universal, tuned=name == TUNED) for name in (UNTUNED, TUNED)]
-    return [compete(rival, workload, budget)[0] for workload in workloads for rival in rivals]
+    return [tune_and_score(rival, workload, budget)[0] for workload in workloads for rival in rivals]
 
 
 def tuned(cells: Sequence[Cell], challenger: str) -> Setting:

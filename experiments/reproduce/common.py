@@ -17,8 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lrpilot.agents.run import write_json
-from lrpilot.agents.train import commit
+from lrpilot.files import commit, write_json
 
 FOLDER = Path("docs/results/reproduce")
 RED, BLUE, GREEN, ORANGE, PURPLE, GREY = "#c1121f", "#1d5fa8", "#2a7f4f", "#d9822b", "#7b4ea3", "#8a8a8a"

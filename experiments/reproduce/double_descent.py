@@ -28,6 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpilot import load_policy
+from lrpilot.arrays import Floats
 from lrpilot.experiments.baselines import BASELINES
 from lrpilot.experiments.reproduce.common import (
     GREEN,
@@ -53,7 +54,6 @@ from lrpilot.experiments.reproduce.random_features import (
     train,
 )
 from lrpilot.experiments.stats import interval
-from lrpilot.signals import Floats
 
 BASE_LR = 1.5  # per step; features have a mean squared length of 1
 COLOURS = {"constant": PURPLE, "cosine": GREEN, "learned": RED}

@@ -28,12 +28,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrpilot.experiments.league.compete import Budget
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, League
 from lrpilot.experiments.league.profiles import time_to_target
 from lrpilot.experiments.league.rivals import feedback
 from lrpilot.experiments.league.schedules import FixedSchedule
 from lrpilot.experiments.league.statistics import mean_over_tasks, sign_flip_p
+from lrpilot.experiments.league.tune_and_score import Budget
 from lrpilot.experiments.league.workload import Workload
 from lrpilot.experiments.reproduce.common import (
     BLUE,
@@ -49,7 +50,6 @@ from lrpilot.experiments.reproduce.common import (
 )
 from lrpilot.experiments.reproduce.greedy_schedules import GREEDY, in_words, note, tuned_cell, workloads
 from lrpilot.experiments.stats import paired
-from lrpilot.signals import Floats
 
 FORMS = ("HD, one LR", "HD, per tensor", "HD, per parameter")
 SEARCH, CONSTANT = "stochastic line search", "constant"

@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrpilot.arrays import Floats
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.league.feedback import Greedy, Plateau
 from lrpilot.experiments.league.learned import Learned, universal
@@ -39,9 +40,8 @@ from lrpilot.experiments.reproduce.common import (
     main,
     panels,
 )
-from lrpilot.experiments.reproduce.overheard import KINDS, Overheard
+from lrpilot.experiments.reproduce.noisy_losses import KINDS, NoisyLosses
 from lrpilot.experiments.reproduce.parabola import DEFAULT_LR, cosine, descend, greedy
-from lrpilot.signals import Floats
 
 LEARNED = "universal"
 COLOURS = {"cosine": GREEN, "GreedyLR": BLUE, "ReduceLROnPlateau": PURPLE, LEARNED: RED, "constant": GREY}
@@ -112,7 +112,7 @@ def ratio(multiples: Floats, finals: Sequence[Floats], held_out: Sequence[Floats
     return Ratio(multiples, scored[0], scored[1], tuned)
 
 
-def told_noise(workload: Workload, strength: float) -> dict[str, Floats]:
+def observed_noise(workload: Workload, strength: float) -> dict[str, Floats]:
     """Run schedules on losses that are told with each kind of noise.
 
     Args:
@@ -128,9 +128,9 @@ def told_noise(workload: Workload, strength: float) -> dict[str, Floats]:
         Greedy(),
         Learned(LEARNED, "", universal),
     ]
-    overheard = Overheard(**vars(workload), strength=strength)
+    noisy_losses = NoisyLosses(**vars(workload), strength=strength)
     ones = np.ones(len(KINDS))
-    finals = {rival.info.name: rival.run(rival.shapes[0], ones, overheard).final for rival in rivals}
+    finals = {rival.info.name: rival.run(rival.shapes[0], ones, noisy_losses).final for rival in rivals}
     return finals | {"GreedyLR, told no noise": Greedy().run(Greedy().shapes[0], ones, workload).final}
 
 
@@ -172,8 +172,9 @@ def draw(options: Options) -> Reproduction:
     """Measure and draw."""
     sizes = QUICK if options.quick else Sizes()
     workloads = [load for load in load_suite(sizes.problems, options.seed) if load.name in sizes.tasks]
-    told = {
-        strength: _joined([told_noise(workload, strength) for workload in workloads]) for strength in sizes.strengths
+    observed = {
+        strength: _concatenated([observed_noise(workload, strength) for workload in workloads])
+        for strength in sizes.strengths
     }
     multiples = np.exp2(np.linspace(-6, 6, sizes.base_lrs))
     ratios = {"parabolas": on_parabolas(sizes.parabolas, options.seed)} | {
@@ -183,14 +184,14 @@ def draw(options: Options) -> Reproduction:
     data = {
         "sizes": vars(sizes),
         "kinds": list(KINDS),
-        "told": {f"strength {strength:g}": {name: final.mean(1) for name, final in finals.items()}
-                 for strength, finals in told.items()},
+        "observed": {f"strength {strength:g}": {name: final.mean(1) for name, final in finals.items()}
+                 for strength, finals in observed.items()},
         "ratios": {name: vars(entry) for name, entry in ratios.items()},
     }  # fmt: skip
-    return Reproduction(picture(told, ratios), [*told_numbers(told), *ratio_numbers(ratios)], data)
+    return Reproduction(picture(observed, ratios), [*observed_numbers(observed), *ratio_numbers(ratios)], data)
 
 
-def _joined(tasks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+def _concatenated(tasks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate([finals[name] for finals in tasks], 1) for name in tasks[0]}
 
 
@@ -198,20 +199,20 @@ def _label(share: float) -> str:
     return f"networks, {100 * share:.0f} % random labels"
 
 
-def told_numbers(told: Mapping[float, Mapping[str, Floats]]) -> list[Number]:
+def observed_numbers(observed: Mapping[float, Mapping[str, Floats]]) -> list[Number]:
     """Return distinct results over the kinds of noise, bit by bit, and what told noise costs."""
     numbers = []
-    for name in next(iter(told.values())):
-        distinct = max(len(np.unique(finals[name], axis=0)) for finals in told.values())
+    for name in next(iter(observed.values())):
+        distinct = max(len(np.unique(finals[name], axis=0)) for finals in observed.values())
         claim = "nine conditions" if "told no noise" in name else ""
         numbers.append(Number(f"{name}: distinct results of {len(KINDS)}", float(distinct), None, None, claim, STUDY))
     for name in ("GreedyLR", "ReduceLROnPlateau", LEARNED):
-        for strength, finals in told.items():
+        for strength, finals in observed.items():
             cost = (finals[name] - finals[name][0]).mean(1)[1:]
-            mean, worst = float(cost.mean()), float(cost.max())
+            mean, largest = float(cost.mean()), float(cost.max())
             numbers += [
                 Number(f"{name}: told noise of strength {strength:g}, mean cost, nats", mean),
-                Number(f"{name}: the same, worst kind ({[*KINDS][1 + int(cost.argmax())]}), nats", worst),
+                Number(f"{name}: the same, worst kind ({[*KINDS][1 + int(cost.argmax())]}), nats", largest),
             ]
     return numbers
 
@@ -232,11 +233,11 @@ def ratio_numbers(ratios: Mapping[str, Ratio]) -> list[Number]:
     return numbers
 
 
-def picture(told: Mapping[float, Mapping[str, Floats]], ratios: Mapping[str, Ratio]) -> Figure:
+def picture(observed: Mapping[float, Mapping[str, Floats]], ratios: Mapping[str, Ratio]) -> Figure:
     """Draw what told noise changes, final losses over base LRs, and the ratios."""
     figure, ((noise, parabolas), (networks, summary)) = panels(2, 2, 5.4, 3.9)
-    strength = sorted(told)[len(told) // 2]
-    _draw_noise(noise, told[strength], strength)
+    strength = sorted(observed)[len(observed) // 2]
+    _draw_noise(noise, observed[strength], strength)
     quiet, *_, noisy = (name for name in ratios if name != "parabolas")
     for axes, name, style in ((parabolas, "parabolas", "-"), (networks, quiet, "-"), (networks, noisy, "--")):
         entry = ratios[name]
@@ -253,9 +254,9 @@ def picture(told: Mapping[float, Mapping[str, Floats]], ratios: Mapping[str, Rat
     return figure
 
 
-def _draw_noise(axes: Axes, told: Mapping[str, Floats], strength: float) -> None:
+def _draw_noise(axes: Axes, observed: Mapping[str, Floats], strength: float) -> None:
     for name, colour in COLOURS.items():
-        change = (told[name] - told[name][0]).mean(1)
+        change = (observed[name] - observed[name][0]).mean(1)
         open_loop = name in {"constant", "cosine"}
         axes.plot(change, range(len(KINDS)), "|" if open_loop else "o", color=colour, markersize=11 if open_loop else 6,
                   markeredgewidth=2 if open_loop else 1, alpha=0.85, label=name)  # fmt: skip

@@ -24,20 +24,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrpilot.arrays import Floats
 from lrpilot.envs.process import Process
 from lrpilot.experiments.baselines import SCHEDULES
 from lrpilot.experiments.greedy_runs import greedy_control
-from lrpilot.experiments.league.compete import Budget, compete
 from lrpilot.experiments.league.document import Cell, League
 from lrpilot.experiments.league.feedback import Greedy
 from lrpilot.experiments.league.rival import AbstractRival, play_steps
 from lrpilot.experiments.league.schedules import FixedSchedule
 from lrpilot.experiments.league.statistics import mean_over_tasks, win_tie_loss
+from lrpilot.experiments.league.tune_and_score import Budget, tune_and_score
 from lrpilot.experiments.league.workload import Workload, load_suite
 from lrpilot.experiments.reproduce.common import BLUE, GREEN, PURPLE, RED, Number, Options, Reproduction, main, panels
 from lrpilot.experiments.stats import Paired, paired
-from lrpilot.experiments.tuning import Control
-from lrpilot.signals import Floats
+from lrpilot.experiments.tuning import Control, advance
 
 GREEDY = "GreedyLR"
 COLOURS = {GREEDY: RED, "linear-to-zero": BLUE, "constant": PURPLE, "cosine": GREEN}
@@ -94,7 +94,7 @@ def workloads(names: Sequence[str], budget: Budget, options: Options) -> tuple[l
 
 def tuned_cell(rival: AbstractRival, workload: Workload, budget: Budget, league: League | None) -> Cell:
     """Return a tuned rival on a workload: from the league table if there is one, else tuned now."""
-    return league.cell(workload.name, rival.info.name) if league else compete(rival, workload, budget)[0]
+    return league.cell(workload.name, rival.info.name) if league else tune_and_score(rival, workload, budget)[0]
 
 
 def control_of(rival: str, shape: str, multiple: float, process: Process) -> Control:
@@ -130,7 +130,7 @@ def trace(rival: str, shape: str, multiple: float, workload: Workload) -> Trace:
     def step(index: int) -> Floats:
         nonlocal losses
         reference = process.reference
-        losses = process.advance(control(index, losses))
+        losses = advance(process, control(index, losses))
         lrs.append(process.lr / reference)
         return process.lr / reference
 

@@ -24,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.learned import Learned, of_family, training_passes, universal
 from lrpilot.experiments.league.rivals import FAMILIES
 from lrpilot.experiments.league.runs import Runs
@@ -32,7 +33,6 @@ from lrpilot.experiments.league.statistics import mean_over_tasks
 from lrpilot.experiments.league.workload import Workload, load_suite
 from lrpilot.experiments.reproduce.common import BLUE, GREEN, RED, Number, Options, Reproduction, main, panels
 from lrpilot.policy import list_policies, load_policy
-from lrpilot.signals import Floats
 
 SOURCE = "Tiny Papers @ ICLR 2023, abstract"
 BASE_LRS = np.array([1 / 16, 1.0, 16.0])  # of what is not tuned, over the LR that seems right

@@ -20,14 +20,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lrpilot.clipping import Guard
-from lrpilot.experiments.league.compete import Budget, compete
+from lrpilot.arrays import Floats
+from lrpilot.control import Guard
 from lrpilot.experiments.league.document import Cell
 from lrpilot.experiments.league.learned import Learned, of_family
 from lrpilot.experiments.league.profiles import time_to_target
 from lrpilot.experiments.league.rival import play_controlled
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.schedules import FixedSchedule
+from lrpilot.experiments.league.tune_and_score import Budget, tune_and_score
 from lrpilot.experiments.league.workload import Workload, load_suite
 from lrpilot.experiments.reproduce.common import (
     BLUE,
@@ -41,7 +42,6 @@ from lrpilot.experiments.reproduce.common import (
     panels,
 )
 from lrpilot.experiments.stats import paired
-from lrpilot.signals import Floats
 
 TASKS = ("nmf-synthetic", "nmf-real")
 LEARNED, STEP = "learned, untuned", "step decay, tuned"
@@ -81,15 +81,15 @@ class Sweep:
 
     early: Floats
     final: Floats
-    failed: NDArray[np.bool_]
+    diverged: NDArray[np.bool_]
 
     @classmethod
     def of(cls, tasks: Sequence[Runs]) -> Self:
         """Join the problems of several tasks."""
         quarter = int(abs(tasks[0].shares - 0.25).argmin())
         early = np.concatenate([runs.curve[:, quarter] for runs in tasks], 1)
-        final, failed = (np.concatenate([getattr(runs, name) for runs in tasks], 1) for name in ("final", "failed"))
-        return cls(early, final, failed)
+        final, diverged = (np.concatenate([getattr(runs, name) for runs in tasks], 1) for name in ("final", "diverged"))
+        return cls(early, final, diverged)
 
 
 def duel(workload: Workload, budget: Budget) -> Duel:
@@ -102,8 +102,8 @@ def duel(workload: Workload, budget: Budget) -> Duel:
     Returns:
         Their cells.
     """
-    learned, _ = compete(Learned(LEARNED, "", of_family), workload, Budget(budget.problems, 3, 1))
-    return Duel(learned, compete(FixedSchedule("step decay"), workload, budget)[0])
+    learned, _ = tune_and_score(Learned(LEARNED, "", of_family), workload, Budget(budget.problems, 3, 1))
+    return Duel(learned, tune_and_score(FixedSchedule("step decay"), workload, budget)[0])
 
 
 def constant_lrs(workload: Workload, multiples: Floats, kind: str) -> Runs:
@@ -146,7 +146,7 @@ def draw(options: Options) -> Reproduction:
             kind: {
                 "median early loss": np.median(sweep.early, 1),
                 "median final loss": np.median(sweep.final, 1),
-                "share diverged": sweep.failed.mean(1),
+                "share diverged": sweep.diverged.mean(1),
             }
             for kind, sweep in sweeps.items()
         },
@@ -172,7 +172,7 @@ def duel_numbers(duels: Mapping[str, Duel]) -> list[Number]:
 
 def sweep_numbers(sweeps: Mapping[str, Sweep]) -> list[Number]:
     """Return which constant LRs diverge, and which are best."""
-    shares = {kind: sweep.failed.mean(1) for kind, sweep in sweeps.items()}
+    shares = {kind: sweep.diverged.mean(1) for kind, sweep in sweeps.items()}
     one, claim = int(abs(np.log(SWEEP)).argmin()), "stable by initialisation and clipping"
     return [
         Number("diverged at the first bound, share", float(shares[INITIAL][one]), published=claim, source=SOURCE),
@@ -209,7 +209,7 @@ def picture(duels: Mapping[str, Duel], sweeps: Mapping[str, Sweep]) -> Figure:
     for (kind, sweep), colour in zip(sweeps.items(), (RED, ORANGE, GREEN), strict=True):
         band(early, SWEEP, sweep.early, colour, kind)
         band(final, SWEEP, sweep.final, colour, kind)
-        diverged.plot(SWEEP, 100 * sweep.failed.mean(1), color=colour, marker="o", markersize=3, label=kind)
+        diverged.plot(SWEEP, 100 * sweep.diverged.mean(1), color=colour, marker="o", markersize=3, label=kind)
     early.set(title="constant LRs, both tasks", ylabel="loss after ¼ of the run, nats")
     final.set(ylabel="final loss, nats")
     diverged.set(xlabel="LR over the bound", ylabel="runs that diverged, %")

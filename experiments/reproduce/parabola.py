@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from lrpilot.arrays import Floats
 from lrpilot.envs.tasks.optimizers import AdamW, Hyper
 from lrpilot.experiments.league.runs import SOLVED
-from lrpilot.greedy_rule import GreedyRule, GreedySettings
-from lrpilot.signals import Floats
+from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
 
 STEPS, DIMENSIONS, DEFAULT_LR = 200, 15, 0.01
 CONDITIONS = (1.0, 100.0, 1000.0)

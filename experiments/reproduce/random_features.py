@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from lrpilot.envs.datasets import load_dataset
+from lrpilot.envs.data.datasets import load_dataset
 
 CLASSES, BATCH, MOMENTUM = 10, 32, 0.9
 NOISE = 0.2  # share of the training labels that are drawn anew

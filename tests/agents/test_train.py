@@ -17,12 +17,12 @@ from lrpilot import load_policy
 from lrpilot.agents import train as training
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import act_by, evaluate
-from lrpilot.agents.export import check_manner, export
+from lrpilot.agents.export import check_control, export
 from lrpilot.agents.problem_sets import make_process, problem_set, role_seed
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import new_model, score_of, train, validate
 from lrpilot.configs import ConfigError, Recipe, load_recipe
-from lrpilot.envs.sb3_env import BatchedVecEnv
+from lrpilot.envs.shells.sb3_env import BatchedVecEnv
 from lrpilot.policy import PolicyError
 from lrpilot.signals import SIGNAL_NAMES
 
@@ -56,7 +56,7 @@ def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
     model = model_of(recipe)
     rng = np.random.default_rng(0)
     observation = rng.uniform(-4, 4, (500, len(SIGNAL_NAMES))).astype(np.float32)
-    policy = export(model, "nmf", "fraction_of_bound", recipe.decisions)
+    policy = export(model, "nmf", recipe.decisions)
     assert policy.card["signals"] == list(recipe.signals)
     ours = policy.action(observation.T)  # it picks its signals out of all
     picked = observation[:, [SIGNAL_NAMES.index(name) for name in recipe.signals]]
@@ -66,15 +66,15 @@ def test_exported_policy_is_sb3s_to_1e_6(recipe: Recipe) -> None:
 
 
 def test_a_policy_that_acts_in_another_way_than_runs_are_made_is_refused(recipe: Recipe) -> None:
-    policy = export(model_of(recipe), "nmf", "fraction_of_bound", recipe.decisions)
-    check_manner(policy, recipe.decisions)
-    check_manner(load_policy("nmf"), load_recipe("nmf").decisions)
+    policy = export(model_of(recipe), "nmf", recipe.decisions)
+    check_control(policy, recipe.decisions)
+    check_control(load_policy("nmf"), load_recipe("nmf").decisions)
     other = replace(recipe.decisions, decisions=11, max_change=0.5)
-    with pytest.raises(PolicyError, match=r"set decisions.max_change=null decisions.decisions=10"):
-        check_manner(policy, other)
-    changing = export(model_of(recipe), "nmf", "fraction_of_bound", replace(recipe.decisions, max_change=0.5))
+    with pytest.raises(PolicyError, match=r"set decisions.decisions=10 decisions.max_change=null"):
+        check_control(policy, other)
+    changing = export(model_of(recipe), "nmf", replace(recipe.decisions, max_change=0.5))
     with pytest.raises(PolicyError, match=r"set decisions.max_change=0.5"):
-        check_manner(changing, recipe.decisions)
+        check_control(changing, recipe.decisions)
 
 
 def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
@@ -89,12 +89,13 @@ def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
 def test_untrained_agents_climb_to_the_base_lr_and_stay_there(name: str) -> None:
     recipe = load_recipe(name, ["ppo.parallel=4", "ppo.replicas=4", "ppo.processes=1"])
     model = model_of(recipe)
-    policy = export(model, name, "multiple_of_base", recipe.decisions)
-    shares = recipe.decisions.times(recipe.horizon)[:-1] / recipe.horizon
+    policy = export(model, name, recipe.decisions)
+    shares = np.array(recipe.decisions.times(recipe.horizon)) / recipe.horizon
     log_multiple = recipe.decisions.log_start
     reached = []
     for share in shares:
-        log_multiple = policy.log_multiple(np.eye(len(SIGNAL_NAMES))[0] * share, log_multiple)
+        action = float(policy.action(np.eye(len(SIGNAL_NAMES))[0] * share))
+        log_multiple = policy.control.log_multiple(action, log_multiple)
         reached.append(log_multiple)
     after = np.array(reached)[shares > 0.25]
     assert abs(after).max() < 0.5
@@ -113,7 +114,7 @@ def test_what_is_exported_is_the_running_average_of_the_actor() -> None:
         expected.append((1 - share) * expected[-1] + share * bias.item())
         policy.average(iteration)
         policy.average(iteration)  # as when a run is resumed: no effect
-    exported = export(model, "nmf", "fraction_of_bound", load_recipe("nmf").decisions)
+    exported = export(model, "nmf", load_recipe("nmf").decisions)
     assert float(exported.layers[-1][1][0]) == pytest.approx(expected[-1], rel=1e-5)
     assert float(exported.layers[-1][1][0]) != pytest.approx(bias.item(), rel=0.1)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from lrpilot.configs import ConfigError, list_recipes, load_recipe
-from lrpilot.configs.recipe import RECIPES, Recipe, dump
+from lrpilot.configs import ConfigError, Recipe, list_recipes, load_recipe
+from lrpilot.configs.load import HERE, dump
+from lrpilot.configs.recipe import merged
+from lrpilot.envs.families import FAMILIES
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -23,6 +26,8 @@ def test_shipped_recipes_load_and_survive_a_round_trip(name: str, smoke: bool, t
     [
         ("foo=1", "unknown key 'foo'; allowed are env, seed"),
         ("ppo.learning_rte=1", "did you mean 'learning_rate'"),
+        ("iterations=3", "did you mean 'ppo.iterations'"),
+        ("validation.horizon=[60]", "did you mean 'horizons'"),
         ("problems.rnk=[1, 2]", "did you mean 'rank'"),
         ("problems.rank=[-1, 3]", r"rank must be \[low, high\] with 1 <= low"),
         ("ppo.iterations=-3", "ppo.iterations is -3: input should be greater than or equal to 1"),
@@ -58,7 +63,11 @@ def _annotations(kind: type[Recipe]) -> list[object]:
 
 
 def test_every_setting_says_what_it_is() -> None:
-    sections = [section for kind in RECIPES.values() for section in (kind, *_annotations(kind))]
+    sections = [
+        section
+        for kind in {family.recipe_class for family in FAMILIES.values()}
+        for section in (kind, *_annotations(kind))
+    ]
     for section in sections:
         for name, field in getattr(section, "model_fields", {}).items():
             inner = hasattr(field.annotation, "model_fields") or hasattr(field.annotation, "__dataclass_fields__")
@@ -77,3 +86,25 @@ def test_every_setting_says_what_it_is() -> None:
 def test_settings_that_do_not_fit_each_other(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe("universal", [override])
+
+
+OLD = """
+env: universal
+decisions: {reflex: 2.0}
+ppo: {tail: 0.7, worst: -1.0}
+beside: {nmf: {share: 0.1, worth: 0.2, train: [wine], validation: [iris]}}
+further: {shorter: {below: 3, but: {decisions: {steps: [1]}, ppo: {tail: 0.3}}}}
+"""
+
+
+def test_keys_of_earlier_versions_are_read_in_files_and_overrides(tmp_path: Path) -> None:
+    old = merged(yaml.safe_load((HERE / "universal.yaml").read_text()), yaml.safe_load(OLD))
+    for key in ("extra_agents", "smoke"):
+        del old[key]
+    del old["decisions"]["spike_guard"], old["ppo"]["reward_scale"], old["ppo"]["reward_floor"]
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(old))
+    recipe = load_recipe(tmp_path / "old.yaml", ["ppo.worst=-2.0", "further.shorter.but.horizon=120"])
+    assert (recipe.decisions.spike_guard, recipe.ppo.reward_scale, recipe.ppo.reward_floor) == (2.0, 0.7, -2.0)
+    assert recipe.extra_families_for("train")[0].reward_weight == 0.2
+    assert recipe.extra_recipes["shorter"].ppo.reward_scale == 0.3
+    assert recipe.extra_recipes["shorter"].horizon == 120

@@ -12,7 +12,7 @@ import torch
 from torch.optim import SGD
 
 from lrpilot import GreedyLR, LearnedLR
-from lrpilot.metric_lr import AbstractMetricLR
+from lrpilot.schedulers.base import AbstractMetricLR
 
 Maker = Callable[..., AbstractMetricLR]
 HORIZON = 60

@@ -16,9 +16,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 import lrpilot.envs
 from lrpilot.envs import Decisions
 from lrpilot.envs.families import make_process
-from lrpilot.envs.gym_env import NMFEnv
-from lrpilot.envs.sb3_env import BatchedVecEnv
-from lrpilot.envs.vector_env import NMFVectorEnv
+from lrpilot.envs.shells.sb3_env import BatchedVecEnv
 from lrpilot.signals import SIGNALS
 
 IDS = sorted(name for name in registry if name.startswith("lrpilot/"))
@@ -62,7 +60,10 @@ def episode(env: Any, seed: int, batched: bool) -> list[Any]:
 
 
 def test_the_single_env_and_the_batch_of_one_give_the_same_bits() -> None:
-    single, batch = episode(NMFEnv(), 5, False), episode(NMFVectorEnv(1), 5, True)
+    single, batch = (
+        episode(gym.make("lrpilot/NMF-v0").unwrapped, 5, False),
+        episode(gym.make_vec("lrpilot/NMF-v0", 1, vectorization_mode="vector_entry_point"), 5, True),
+    )
     assert len(single) == len(batch) == 1 + 4 * 40
     for one, other in zip(single, batch, strict=True):
         np.testing.assert_array_equal(np.ravel(one), np.ravel(other))
@@ -76,7 +77,7 @@ def test_a_seed_gives_the_same_bits_again_and_another_seed_does_not() -> None:
 
 
 def test_rewards_telescope_to_the_log_improvement() -> None:
-    env = NMFEnv()
+    env = gym.make("lrpilot/NMF-v0").unwrapped
     _, info = env.reset(seed=0)
     start, total, ended = info["objective"], 0.0, False
     while not ended:
@@ -97,7 +98,7 @@ def test_sb3_shell_ends_episodes_as_sb3_expects() -> None:
     assert (observation[:, 0] == 0).all()
 
 
-def test_siblings_share_problem_and_noise_and_their_relative_rewards_cancel() -> None:
+def test_replicas_share_problem_and_noise_and_their_relative_rewards_cancel() -> None:
     env = BatchedVecEnv(make_process("nmf", 6, replicas=3), replicas=3)
     env.seed(0)
     env.reset()
@@ -114,36 +115,36 @@ def test_siblings_share_problem_and_noise_and_their_relative_rewards_cancel() ->
         BatchedVecEnv(make_process("nmf", 4), replicas=3)
 
 
-def test_pay_with_a_tail_sums_up_to_the_squashed_lead_over_the_median_sibling() -> None:
-    env = BatchedVecEnv(make_process("nmf", 6, replicas=3), replicas=3, tail=0.2)
+def test_scaled_rewards_sum_up_to_the_squashed_lead_over_the_median_replica() -> None:
+    env = BatchedVecEnv(make_process("nmf", 6, replicas=3), replicas=3, reward_scale=0.2)
     env.seed(0)
     env.reset()
     paid, infos = np.zeros(6), [{}]
     for _ in range(40):
-        _, pay, _, infos = env.step(np.array([[-1], [0], [1]] * 2, dtype=np.float32))
-        paid += pay
+        _, relative_reward, _, infos = env.step(np.array([[-1], [0], [1]] * 2, dtype=np.float32))
+        paid += relative_reward
     returns = np.array([info["episode"]["r"] for info in infos]).reshape(2, 3)
     lead = returns - np.median(returns, 1, keepdims=True)
     assert np.abs(lead).max() > 0.2
     np.testing.assert_allclose(paid.reshape(2, 3), 0.2 * np.arcsinh(lead / 0.2), atol=1e-5)
-    _, pay, _, _ = env.step(np.zeros((6, 1), dtype=np.float32))
-    assert np.abs(pay).max() < 1e-6  # the next run begins level
+    _, relative_reward, _, _ = env.step(np.zeros((6, 1), dtype=np.float32))
+    assert np.abs(relative_reward).max() < 1e-6  # the next run begins level
 
 
 def blow_ups(decisions: Decisions, episodes: int, log_low: float | None = None) -> float:
-    """Share of episodes with a non-finite or exploded objective under random actions."""
+    """Share of episodes with a non-finite or diverged objective under random actions."""
     process = make_process("nmf", min(episodes, 250), None, decisions)
     rng = np.random.default_rng(0)
     bad = total = 0
     for batch in range(-(-episodes // process.task.batch_size)):
         process.seed(batch)
         process.reset()
-        exploded = np.zeros(process.task.batch_size, dtype=np.bool_)
+        diverged = np.zeros(process.task.batch_size, dtype=np.bool_)
         for decision in range(decisions.decisions):
             _, _, ended = process.step(rng.uniform(-1, 1, process.task.batch_size))
-            exploded |= ended & (decision < decisions.decisions - 1)
-            exploded |= ~np.isfinite(process.task.objective())
-        bad += int(exploded.sum())
+            diverged |= ended & (decision < decisions.decisions - 1)
+            diverged |= ~np.isfinite(process.task.objective())
+        bad += int(diverged.sum())
         total += process.task.batch_size
     return bad / total
 

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from lrpilot import list_policies, load_policy
-from lrpilot.agents.evaluate import WORST, act_by, evaluate
+from lrpilot.agents.evaluate import DIVERGED_SCORE, act_by, evaluate
 from lrpilot.agents.problem_sets import problem_set
 from lrpilot.configs import Recipe, load_recipe
 from lrpilot.experiments import real
@@ -111,9 +111,9 @@ def test_exploded_runs_count_as_tenfold_worse() -> None:
 
 
 def test_the_table_counts_exploded_runs(recipe: Recipe) -> None:
-    learned, cosine = np.array([[0.0, -1.0, WORST]]), np.array([[WORST, 0.0, WORST]])
+    learned, cosine = np.array([[0.0, -1.0, DIVERGED_SCORE]]), np.array([[DIVERGED_SCORE, 0.0, DIVERGED_SCORE]])
     table = rows(Comparison(recipe, {"learned": learned, "cosine": cosine}))
-    assert {row["method"]: row["exploded"] for row in table} == {"learned": 1, "cosine": 2}
+    assert {row["method"]: row["diverged"] for row in table} == {"learned": 1, "cosine": 2}
 
 
 def test_comparison_end_to_end(recipe: Recipe, tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from lrpilot.experiments.networks import (
     SCORED,
     base_lrs,
     compare_networks,
-    mislead,
     run_family,
     run_from_wrong,
     run_policy,
+    set_lr_error,
     unseen_networks,
 )
 from lrpilot.policy import SchedulePolicy, load_policy
@@ -58,8 +58,8 @@ def steady(observation: np.ndarray, _: int) -> np.ndarray:
 
 def test_a_policy_that_follows_the_anchor_is_linear_to_zero(recipe: NetRecipe) -> None:
     errors = np.tile([0.5, 2.0], 2 * 2 * SCORED)
-    fixed = run_family("linear-to-zero", np.ones(2), mislead(unseen_networks(recipe, 2, 2, "test"), errors))
-    learned = run_policy(steady, mislead(unseen_networks(recipe, 2, 2, "test"), errors), 2)
+    fixed = run_family("linear-to-zero", np.ones(2), set_lr_error(unseen_networks(recipe, 2, 2, "test"), errors))
+    learned = run_policy(steady, set_lr_error(unseen_networks(recipe, 2, 2, "test"), errors), 2)
     np.testing.assert_allclose(learned.final, fixed.final, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(learned.curve, fixed.curve, rtol=1e-5, atol=1e-6)
     assert (fixed.final[0] != fixed.final[1]).any()
@@ -84,9 +84,11 @@ def test_base_lrs_are_tuned_on_one_half_and_scored_on_the_other(recipe: NetRecip
     scored_runs = runs.final.reshape(len(grid), 2, 2, SCORED)[once, :, 1].ravel()
     np.testing.assert_array_equal(results.tuned_once["cosine"].final[0], scored_runs)
     assert (results.hindsight <= results.tuned["cosine"].final[0]).all()
-    at_right = results.misled["linear-to-zero"].final[ERRORS.index(1.0)]
+    at_right = results.from_wrong_lrs["linear-to-zero"].final[ERRORS.index(1.0)]
     np.testing.assert_allclose(at_right, results.tuned["linear-to-zero"].final[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(results.learned["steady"].final, results.misled["linear-to-zero"].final, atol=1e-4)
+    np.testing.assert_allclose(
+        results.learned["steady"].final, results.from_wrong_lrs["linear-to-zero"].final, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("share_hidden", "hide"), [(0.0, False), (0.3, False), (1.0, False), (0.0, True)])
@@ -100,7 +102,7 @@ def test_policies_see_the_gradients_that_they_were_trained_with(
         return np.zeros(observation.shape[1])
 
     decisions = replace(recipe.decisions, loss_only=share_hidden)
-    trained = recipe.model_copy(update={"decisions": decisions, "further": {}})
+    trained = recipe.model_copy(update={"decisions": decisions, "extra_agents": {}})
     run_from_wrong(watching, trained, np.ones(1), loss_only=hide)
     assert (np.array(seen[1:]) == (share_hidden < 1 and not hide)).all()
     assert len(seen) == recipe.decisions.decisions
@@ -108,8 +110,8 @@ def test_policies_see_the_gradients_that_they_were_trained_with(
 
 def test_runs_that_blow_up_count_as_tenfold_worse(recipe: NetRecipe) -> None:
     runs = run_family("constant", np.array([1e6]), unseen_networks(recipe, 2, 1, "test"))
-    assert runs.failed.any()
-    np.testing.assert_array_equal(runs.final[runs.failed], np.log(10.0))
+    assert runs.diverged.any()
+    np.testing.assert_array_equal(runs.final[runs.diverged], np.log(10.0))
 
 
 def test_the_report_writes_every_number_and_both_figures(
@@ -121,9 +123,9 @@ def test_the_report_writes_every_number_and_both_figures(
     some = recipe.comparison.model_copy(update={"baselines": ("cosine", "constant", "linear-to-zero")})
     shown = {"decisions": replace(recipe.decisions, loss_only=0.3), "comparison": some}
     recipe = recipe.model_copy(update=shown)
-    results = compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
-    scores = headline(results)
+    compare_on_networks(recipe, [load_policy(path)], tmp_path, console)
     written = json.loads((tmp_path / "compare.json").read_text())
+    scores = headline(written)
     assert set(written["tuned"]) == set(written["tuned_once"]) == set(some.baselines)
     assert np.shape(written["from_wrong_base_lrs"]["learned 0"]["final"]) == (len(ERRORS), 2 * SCORED)
     assert scores["log_loss"] == pytest.approx(np.mean(written["from_wrong_base_lrs"]["learned 0"]["final"]), abs=1e-4)

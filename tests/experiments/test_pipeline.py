@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lrpilot.agents.run import Run
 from lrpilot.configs import load_recipe
-from lrpilot.experiments import ship as shipping
+from lrpilot.experiments import publish as shipping
 from lrpilot.experiments.network_report import SHORT_RUNS
 from lrpilot.experiments.pipeline import train_agent
 from lrpilot.policy import load_policy
@@ -20,12 +20,14 @@ SMALL += ["data.test=[diabetes]", "ppo.iterations=1", "ppo.parallel=12", "ppo.re
 SMALL += ["validation.problems=8", "validation.horizons=[]", "horizon=20", "decisions.decisions=10"]
 SMALL += ["decisions.steps=[2]", "comparison.tuning_problems=4", "comparison.test_problems=4"]
 SMALL += ["comparison.base_lrs=2", "comparison.processes=1"]
-SHORTER = "shorter: {below: 1.5, but: {horizon: 10, decisions: {steps: [1]}}}"
-SIGHTED = "sighted: {below: 9, but: {decisions: {loss_only: 0.0}}}"
-SMALL += ["comparison.short_horizon=10", f"further={{{SHORTER}, {SIGHTED}}}"]
+SHORT = "short: {below: 1.5, overrides: {horizon: 10, decisions: {steps: [1]}}}"
+WITH_GRADIENTS = "with_gradients: {below: 9, overrides: {decisions: {loss_only: 0.0}}}"
+SMALL += ["comparison.short_horizon=10", f"extra_agents={{{SHORT}, {WITH_GRADIENTS}}}"]
 
 
-def test_three_agents_are_trained_compared_and_shipped_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_agents_are_trained_compared_and_published_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quiet = Console(quiet=True)
     run = Run.start(load_recipe("universal", SMALL), tmp_path)
     train_agent(run, quiet)
@@ -33,7 +35,7 @@ def test_three_agents_are_trained_compared_and_shipped_as_one(tmp_path: Path, mo
         assert json.loads((folder / "compare.json").read_text())["config"]["horizon"] == horizon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipping, "SHIPPED", tmp_path)
-    shipped = load_policy(shipping.ship([run.folder], quiet))
+    shipped = load_policy(shipping.publish([run.folder], quiet))
     assert shipped.fingerprint == load_policy(run.policy).fingerprint
     results = shipped.card["results"]
     assert (results["steps"], results["on_short_runs"]["steps"]) == (20, 10)

@@ -9,7 +9,7 @@ import pytest
 
 from lrpilot.configs import Recipe, load_recipe
 from lrpilot.configs.recipe import NetRecipe
-from lrpilot.envs.tasks.net import NetTask
+from lrpilot.envs.tasks.nets.task import NetTask
 from lrpilot.experiments import probes
 from lrpilot.experiments.probes import PROBES, draw, response, schedules, start, sustained, trace
 from lrpilot.policy import SchedulePolicy

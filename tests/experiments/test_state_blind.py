@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lrpilot.agents.export import manner
+from lrpilot.card import control_entries
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.networks import ERRORS, SCORED
@@ -28,8 +28,7 @@ def quiet() -> Console:
 
 
 def two(recipe: Recipe, policy_maker: Callable[..., SchedulePolicy]) -> tuple[SchedulePolicy, SchedulePolicy]:
-    action = "fraction_of_bound" if recipe.env == "nmf" else "multiple_of_base"
-    card = {"action": action, **manner(recipe.decisions)}
+    card = control_entries(recipe.decisions)
     return policy_maker(0, **card), policy_maker(1, signals=list(BLIND), **card)
 
 
@@ -38,8 +37,8 @@ def test_blindfolded_recipes_differ_in_what_is_seen_alone() -> None:
     assert isinstance(recipe, NetRecipe)
     blind = blindfolded(recipe)
     assert blind.signals == BLIND
-    assert blind.further == {}
-    kept = {key: getattr(recipe, key) for key in ("signals", "further")}
+    assert blind.extra_agents == {}
+    kept = {key: getattr(recipe, key) for key in ("signals", "extra_agents")}
     assert blind.model_copy(update=kept) == recipe
 
 
@@ -63,7 +62,7 @@ def test_sight_is_the_gain_over_the_blind_and_turns_with_them(
     assert isinstance(forth, Sight)
     assert forth.gain.mean != 0
     assert back.gain.mean == pytest.approx(-forth.gain.mean)
-    assert back.failed == forth.failed[::-1]
+    assert back.diverged == forth.diverged[::-1]
     if name == "universal":
         assert forth.runs == len(ERRORS) * SCORED
         assert np.mean([gain.mean for gain in forth.by_error.values()]) == pytest.approx(forth.gain.mean)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments import theory_tour as tour
 from lrpilot.experiments.theory_tour import QUICK
-from lrpilot.signals import Floats
 from lrpilot.theory.greedy import climb_steps, lr_floor
 
 PICTURES = ["bound_along_a_run", "edge_of_stability", "frontier", "greedy", "learned_lr_and_sharpness"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lrpilot.agents.export import manner
+from lrpilot.card import control_entries
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.networks import ERRORS, SCORED
@@ -46,13 +46,12 @@ def test_six_rows_each_somewhere_else_than_training() -> None:
 def test_a_row_is_run_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = [*SMALL, "comparison.processes=1", "decisions.log_start=0"]
     still = SchedulePolicy(
-        {"name": "still", "signals": ["progress"], "action": "multiple_of_base"}
-        | manner(load_recipe("universal", overrides).decisions),
+        {"name": "still", "signals": ["progress"]} | control_entries(load_recipe("universal", overrides).decisions),
         ((np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),),
     )
     monkeypatch.setattr("lrpilot.experiments.transfer.load_policy", lambda _: still)
     (row,) = transfers({"iris": {"policy": "still", "recipe": "universal", "overrides": overrides}}, 1)
-    assert row.failed[1] == len(ERRORS) * SCORED
+    assert row.diverged[1] == len(ERRORS) * SCORED
     assert row.by_error[ERRORS.index(1.0)] == pytest.approx(-row.right.mean, abs=1e-4)
     assert row.right.mean == pytest.approx(0, abs=1e-4)  # it follows linear-to-zero
     assert row.wrong.mean == pytest.approx(-np.mean(row.by_error), abs=1e-3)
@@ -65,10 +64,10 @@ def test_a_policy_that_does_not_exist_is_named_before_anything_is_run(monkeypatc
         next(transfers({"first": fits, "second": fits | {"policy": "nope"}}, 1))
 
 
-@pytest.mark.parametrize(("high", "failed", "holds"), [(0.01, 0, True), (-0.01, 0, False), (0.01, 1, False)])
-def test_a_row_holds_without_failures_if_the_interval_reaches_zero(high: float, failed: int, holds: bool) -> None:
+@pytest.mark.parametrize(("high", "diverged", "holds"), [(0.01, 0, True), (-0.01, 0, False), (0.01, 1, False)])
+def test_a_row_holds_without_failures_if_the_interval_reaches_zero(high: float, diverged: int, holds: bool) -> None:
     gain = Paired(high - 0.1, high - 0.2, high, 0.4, 0.0, 0.6)
-    row = Transfer("there", "universal", gain, gain, [0.1] * 5, [0.2] * 5, (failed, 20))
+    row = Transfer("there", "universal", gain, gain, [0.1] * 5, [0.2] * 5, (diverged, 20))
     assert row.holds is holds
     table = new_table(1)
     show(row, table)

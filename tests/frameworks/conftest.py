@@ -11,7 +11,8 @@ from typing import Any, SupportsFloat
 import pytest
 from torch import Tensor
 
-from lrpilot import LearnedLR, load_policy, readings
+from lrpilot import LearnedLR, load_policy
+from lrpilot.schedulers import parameters
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -24,7 +25,7 @@ class Spied(LearnedLR):
         super().__init__(*arguments, **options)
         self.base_lr, self.horizon = self.base_lrs[0], options["horizon"]
         self.open, self.steps, self.lrs = [], [], self.get_last_lr()[:1]  # torch's initial step is none
-        self.start, self.read, advance = readings.weights(self.optimizer), [], self._schedule.advance
+        self.start, self.read, advance = parameters.weights(self.optimizer), [], self._schedule.advance
 
         def remember(*read: Any) -> float:
             self.read.append(read)
@@ -48,7 +49,7 @@ class Spied(LearnedLR):
         """The LRs that the framework-free schedule gives on the mean loss of each step, the first LR included."""
         means = losses or [sum(step) / len(step) for step in self.steps]
         schedule = load_policy("universal").schedule(base_lr=self.base_lr, horizon=self.horizon)
-        schedule.travel.start(self.start)
+        schedule.tracker.start(self.start)
         pairs = zip(means, self.read, strict=True)
         return [schedule.lr, *(schedule(loss, *read) for loss, read in pairs)]
 

@@ -40,9 +40,8 @@ def test_the_scheduler_sees_the_loss_of_every_step(module: ModuleType, spies: An
 def test_a_step_of_fewer_batches_at_the_end_of_an_epoch_weighs_the_same(
     module: ModuleType, spies: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = module.split(module.load_dataset("manual"), "train")
-    part = whole._replace(inputs=whole.inputs[: 17 * 32])  # 17 batches an epoch
-    monkeypatch.setattr(module, "split", lambda *_: part)
+    rows, characters = module.windows()
+    monkeypatch.setattr(module, "windows", lambda: (rows[: 17 * 32], characters))  # 17 batches an epoch
     made = spies(module)
     losses, lrs = module.train(steps=10, gradient_accumulation_steps=4, use_cpu=True)
     (spy,) = made
@@ -95,8 +94,8 @@ def test_the_optimizer_and_horizon_of_the_trainer_do_as_well(module: ModuleType,
 
 TWO = """
 import importlib.util, json, math, sys
-from lrpilot import readings
-readings.gradient_sq = lambda _: math.nan  # by the losses alone, which the Trainer logs
+from lrpilot.schedulers import parameters
+parameters.gradient_sq = lambda _: math.nan  # by the losses alone, which the Trainer logs
 spec = importlib.util.spec_from_file_location("example", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)

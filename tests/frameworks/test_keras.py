@@ -15,7 +15,7 @@ from torch import Tensor
 if not find_spec("keras"):  # pytest.importorskip would import it before the backend is set
     pytest.skip("keras is not installed", allow_module_level=True)
 
-BATCHES = 29  # an epoch; the last holds 5 samples, the others 64
+BATCHES = 17  # an epoch; the last holds 32 samples, the others 64
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lrpilot import SchedulePolicy, list_policies, load_policy
-from lrpilot.anchor import ANCHORS, Anchor
+from lrpilot.control import Anchor
 from lrpilot.describe import lr_formula
-from lrpilot.onnx_file import CONVENTIONS, onnx_bytes
-from lrpilot.replay import TraceError, read_trace, replay, table_text
+from lrpilot.export.onnx_file import CONVENTIONS, onnx_bytes
+from lrpilot.export.replay import TraceError, read_trace, replay, table_text
 from lrpilot.signals import SIGNAL_NAMES, SIGNALS, Signals
 from tests.conftest import make_policy
 
@@ -50,7 +50,7 @@ def session(data: bytes) -> Any:
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def by_a_stranger(data: bytes, full: NDArray[np.float64]) -> NDArray[np.float32]:
+def by_onnx_alone(data: bytes, full: NDArray[np.float64]) -> NDArray[np.float32]:
     """Evaluate the file with nothing but what is in it."""
     network = session(data)
     columns = json.loads(network.get_modelmeta().custom_metadata_map["signals"])
@@ -64,7 +64,7 @@ def by_a_stranger(data: bytes, full: NDArray[np.float64]) -> NDArray[np.float32]
 def test_onnx_acts_like_each_shipped_policy(name: str) -> None:
     pytest.importorskip("onnx")
     policy, full = load_policy(name), observations(0)
-    action = by_a_stranger(onnx_bytes(policy), full)
+    action = by_onnx_alone(onnx_bytes(policy), full)
     # Sums of several hundred products, in single precision, in another order: 1.2e-6 has been seen.
     np.testing.assert_allclose(action, policy.action(full), rtol=0, atol=3e-6)
     np.testing.assert_allclose(action, [policy.action(one) for one in full.T], rtol=0, atol=3e-6)
@@ -77,7 +77,7 @@ def test_onnx_acts_like_any_policy(seed: int) -> None:
     pytest.importorskip("onnx")
     policy, full = random_policy(seed), observations(seed)
     # The sums of up to 96 products, in single precision, in another order: 8.3e-7 was the largest of 600,000.
-    np.testing.assert_allclose(by_a_stranger(onnx_bytes(policy), full), policy.action(full), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(by_onnx_alone(onnx_bytes(policy), full), policy.action(full), rtol=0, atol=2e-6)
 
 
 def test_onnx_check_would_see_a_weight_off_by_a_thousandth() -> None:
@@ -85,7 +85,7 @@ def test_onnx_check_would_see_a_weight_off_by_a_thousandth() -> None:
     policy, full = load_policy("nmf"), observations(0)
     for index, (weight, bias) in enumerate(policy.layers):
         off = (*policy.layers[:index], (weight, bias + np.float32(1e-3)), *policy.layers[index + 1 :])
-        action = by_a_stranger(onnx_bytes(SchedulePolicy(policy.card, off)), full)
+        action = by_onnx_alone(onnx_bytes(SchedulePolicy(policy.card, off)), full)
         assert np.abs(action - policy.action(full)).max() > 1e-5
 
 
@@ -94,7 +94,7 @@ def test_onnx_clips_the_action() -> None:
     policy = make_policy()
     weight, bias = policy.layers[-1]
     large = SchedulePolicy(policy.card, (*policy.layers[:-1], (100 * weight, bias)))
-    action = by_a_stranger(onnx_bytes(large), observations(1))
+    action = by_onnx_alone(onnx_bytes(large), observations(1))
     assert (action.min(), action.max()) == (-1.0, 1.0)
 
 
@@ -108,7 +108,7 @@ def test_onnx_is_valid_and_says_what_a_stranger_must_know() -> None:
     entries = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(entries["lrpilot"]) == policy.card
     assert entries["fingerprint"] == policy.fingerprint
-    assert entries["learning_rate"] == lr_formula(policy.card)
+    assert entries["learning_rate"] == lr_formula(policy.control)
     signals = json.loads(entries["signals"])
     assert [signal["name"] for signal in signals] == policy.card["signals"]
     assert all(set(signal) == {"name", "meaning", "unit", "low", "high"} for signal in signals)
@@ -128,7 +128,7 @@ def test_conventions_in_the_file_are_those_of_the_signals() -> None:
     assert all(signal.low <= entry <= signal.high for signal, entry in zip(SIGNALS, large, strict=True))
 
 
-@pytest.mark.parametrize("anchor", ANCHORS)
+@pytest.mark.parametrize("anchor", get_args(Anchor))
 @pytest.mark.parametrize("manner", [{}, {"max_change": 1.5, "log_start": -3.0}])
 @pytest.mark.parametrize("action", [-1.0, -0.25, 0.5])
 def test_formula_in_the_file_gives_the_lr_of_the_schedule(
@@ -136,8 +136,9 @@ def test_formula_in_the_file_gives_the_lr_of_the_schedule(
 ) -> None:
     card = {**make_policy(log_low=-4.0, log_high=1.0, anchor=anchor, action="multiple_of_base", **manner).card}
     zeros = np.zeros((1, len(SIGNALS)), np.float32)
-    schedule = SchedulePolicy(card, ((zeros, np.full(1, action, np.float32)),)).schedule(0.3, 80)
-    factors, m = re.fullmatch(r"base LR(.*) × exp\(m\), m = (.*), where a in .*", lr_formula(card)).groups()
+    policy = SchedulePolicy(card, ((zeros, np.full(1, action, np.float32)),))
+    schedule = policy.schedule(0.3, 80)
+    factors, m = re.fullmatch(r"base LR(.*) × exp\(m\), m = (.*), where a in .*", lr_formula(policy.control)).groups()
     m, log = re.sub(r"the m before \(.*\)(.*?),.*", r"log\1", m.replace("·", "*")), -3.0
     for step in range(79):
         if step % 2 == 0:
@@ -150,7 +151,8 @@ def test_formula_in_the_file_gives_the_lr_of_the_schedule(
 def test_onnx_bytes_are_the_same_in_another_process_and_differ_between_policies() -> None:
     pytest.importorskip("onnx")
     code = (
-        "import sys, lrpilot, lrpilot.onnx_file as f; sys.stdout.buffer.write(f.onnx_bytes(lrpilot.load_policy('nmf')))"
+        "import sys, lrpilot, lrpilot.export.onnx_file as f; "
+        "sys.stdout.buffer.write(f.onnx_bytes(lrpilot.load_policy('nmf')))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert other == onnx_bytes(load_policy("nmf"))
@@ -185,9 +187,9 @@ def test_replay_is_the_schedule_and_strict_json(losses: list[float], horizon: in
 def test_replay_marks_the_steps_at_which_the_policy_was_asked(
     horizon: int, decisions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy, original = make_policy(decisions=decisions), SchedulePolicy.log_multiple
+    policy, original = make_policy(decisions=decisions), SchedulePolicy.action
     losses, asked, made = list(np.geomspace(5, 1, 120)), [], [0]
-    monkeypatch.setattr(SchedulePolicy, "log_multiple", lambda *words: asked.append(made[0]) or original(*words))
+    monkeypatch.setattr(SchedulePolicy, "action", lambda *words: asked.append(made[0]) or original(*words))
     schedule = policy.schedule(0.3, horizon)
     for loss in losses:
         made[0] += 1

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrpilot.signals import RANGE, SIGNAL_NAMES, SIGNALS, Floats, Signals
-from lrpilot.travel import Motion
+from lrpilot.arrays import Floats
+from lrpilot.displacement import DisplacementCosines
+from lrpilot.signals import RANGE, SIGNAL_NAMES, SIGNALS, Signals
 
-MOTION = Motion(0.3, -0.2, 0.1, 0.6, 0.5)
+COSINES = DisplacementCosines(0.3, -0.2, 0.1, 0.6, 0.5)
 losses = st.lists(st.floats(1e-3, 1e3), min_size=12, max_size=40)
 
 
@@ -19,8 +20,8 @@ def observe(stream: list[float], unit: float = 1.0, lr_unit: float = 1.0) -> Flo
     for k, loss in enumerate(stream):
         signals.observe(loss * unit)
         if k % 4 == 3:
-            motion = MOTION._replace(length=MOTION.length * (unit * lr_unit) ** 0.5)
-            signals.close(-0.1 * k, (1 + k) * lr_unit, (2.0 + k) * unit / lr_unit, motion)
+            displacement_cosines = COSINES._replace(length=COSINES.length * (unit * lr_unit) ** 0.5)
+            signals.close(-0.1 * k, (1 + k) * lr_unit, (2.0 + k) * unit / lr_unit, displacement_cosines)
     return signals.vector(0.5)
 
 
@@ -39,7 +40,7 @@ def test_many_runs_side_by_side_are_the_single_ones(stream: list[float]) -> None
     for k, pair in enumerate(zip(stream, other, strict=True)):
         both.observe(np.array(pair))
         if k % 4 == 3:
-            both.close(np.full(2, -0.1 * k), np.full(2, 1.0 + k), np.full(2, 2.0 + k), MOTION)
+            both.close(np.full(2, -0.1 * k), np.full(2, 1.0 + k), np.full(2, 2.0 + k), COSINES)
     single = np.stack([observe(stream), observe(other)])
     np.testing.assert_allclose(both.vector(np.full(2, 0.5), np.ones(2)).T, single, atol=1e-5)
 
@@ -74,17 +75,17 @@ def test_a_stride_is_what_a_step_might_change_of_the_log_loss(length: float, exp
     signals = Signals()
     for _ in range(4):
         signals.observe(4.0)
-    signals.close(0.0, 1.0, gradient_sq=100.0, motion=Motion(length=length))
+    signals.close(0.0, 1.0, gradient_sq=100.0, cosines=DisplacementCosines(length=length))
     assert signals.vector(0.0)[SIGNAL_NAMES.index("stride")] == pytest.approx(expected)
 
 
 def test_pace_tells_short_runs_from_long_ones_up_to_a_length() -> None:
     pace = SIGNAL_NAMES.index("pace")
-    told = [Signals().vector(0.0, steps)[pace] for steps in (0.5, 1.0, 6.0, 12.0, 1e4)]
-    np.testing.assert_allclose(told, np.log([1.0, 1.0, 6.0, 12.0, 12.0]) / 3)
+    observed = [Signals().vector(0.0, steps)[pace] for steps in (0.5, 1.0, 6.0, 12.0, 1e4)]
+    np.testing.assert_allclose(observed, np.log([1.0, 1.0, 6.0, 12.0, 12.0]) / 3)
     both = Signals()
     both.restart(np.array([True, True]))
-    np.testing.assert_allclose(both.vector(np.zeros(2), np.full(2, 6.0))[pace], told[2])
+    np.testing.assert_allclose(both.vector(np.zeros(2), np.full(2, 6.0))[pace], observed[2])
 
 
 def test_without_losses_closing_changes_nothing() -> None:
@@ -98,7 +99,7 @@ def test_state_restores_bit_for_bit() -> None:
     for k, loss in enumerate(stream):
         first.observe(float(loss))
         if k % 5 == 4:
-            first.close(-0.3, 0.7, 2.0, MOTION)
+            first.close(-0.3, 0.7, 2.0, COSINES)
     second = Signals(**first.state())
     for signals in (first, second):
         signals.observe(0.25)
@@ -112,7 +113,7 @@ def test_restart_forgets_only_the_marked_runs() -> None:
     for _ in range(2):
         signals.observe(np.array([1.0, 2.0]))
         signals.observe(np.array([0.5, 3.0]))
-        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), Motion(*5 * (np.ones(2),)))
+        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), DisplacementCosines(*5 * (np.ones(2),)))
     before = signals.vector(np.zeros(2), np.ones(2))
     signals.restart(np.array([True, False]))
     after = signals.vector(np.zeros(2), np.ones(2))

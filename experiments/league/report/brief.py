@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lrpilot.experiments.league.document import League
+from lrpilot.experiments.league.leaderboard import Row, champion, leaderboard
 from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, signed, split
 from lrpilot.experiments.league.report.facts import LEVEL
-from lrpilot.experiments.league.standing import Row, champion, standing
 
 HEADINGS = ("rival", "score", "gain [95 %]", "win/tie/loss, %", "failed, %", "LR width", "cost")
 
@@ -20,7 +20,7 @@ def brief_table(league: League) -> str:
         Lines without a caption. * is p < 0.05 after Holm's correction.
     """
     best = champion(league)
-    rows = [_row(row, row.name == best) for row in standing(league)]
+    rows = [_row(row, row.name == best) for row in leaderboard(league)]
     rules = ["---"] * len(HEADINGS)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADINGS, rules, *rows)) + "\n"
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, League, RivalInfo
 from lrpilot.experiments.league.report.digits import fixed, percent, ratio, signed
 from lrpilot.experiments.league.report.svg import Axis, Frame, clipped, drawing, text
 from lrpilot.experiments.league.statistics import Estimate
 from lrpilot.experiments.stats import interval
-from lrpilot.signals import Floats
 
 WIDTH, HEIGHT, MARGIN, FOOT, NAMES = 380.0, 236.0, 44.0, 36.0, 108.0
 CEILING = 0.3  # nats above the first loss: lines are cut off there, since failures would flatten all else
@@ -172,10 +172,10 @@ def sensitivity(league: League, task: str, drawn: Mapping[str, str]) -> str:
     frame = Frame(x, _losses(lines))
     axes = frame.y_ticks(_short) + frame.x_ticks(ratio, "base LR, in the task's unit")
     marks = [
-        frame.cross(lr, loss, drawn[name], f"{name} at {ratio(lr)}: {failed} of {cell.sensitivity.shape[1]} failed")
+        frame.cross(lr, loss, drawn[name], f"{name} at {ratio(lr)}: {diverged} of {cell.sensitivity.shape[1]} failed")
         for name, cell in cells.items()
-        for lr, loss, failed in zip(cell.multiples, lines[name][1], cell.failures, strict=True)
-        if failed
+        for lr, loss, diverged in zip(cell.multiples, lines[name][1], cell.failures, strict=True)
+        if diverged
     ]
     return _lines(frame, axes, lines, drawn, f"Final loss over the base LR on {task}", "".join(marks))
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import KINDS, League
+from lrpilot.experiments.league.leaderboard import Row, by_task, champion, leaderboard, uses_to_break_even
 from lrpilot.experiments.league.profiles import TAU_MAX, profiles, ratios, times_to_target
 from lrpilot.experiments.league.sensitivity import HandicapCheck, handicaps
-from lrpilot.experiments.league.standing import Row, by_task, champion, standing, uses_to_pay
 from lrpilot.experiments.league.statistics import Estimate, mean_over_tasks
 from lrpilot.experiments.stats import Paired
-from lrpilot.signals import Floats
 
 LEVEL = 0.05  # of significance, after Holm's correction
 
@@ -107,7 +107,7 @@ def work_out(league: League) -> Facts:
     shares = profiles(ratios(times_to_target(league, shown)), tau)
     return Facts(
         league=league,
-        rows=tuple(standing(league)),
+        rows=tuple(leaderboard(league)),
         champion=champion(league),
         against={(policy, rival): by_task(league, policy, rival) for policy in learned for rival in others},
         over_controls={
@@ -115,7 +115,7 @@ def work_out(league: League) -> Facts:
             for policy in learned
             for control in controls
         },
-        uses=uses_to_pay(league),
+        uses=uses_to_break_even(league),
         check=handicaps(league),
         tau=tau,
         profiles=dict(zip(shown, shares, strict=True)),

@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 
-from lrpilot.signals import Floats
+from lrpilot.arrays import Floats
 
 LETTER = 6.0  # width of a letter of a label, in units of the drawing
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from lrpilot.experiments.league.document import Kind
+from lrpilot.experiments.league.leaderboard import Row
 from lrpilot.experiments.league.profiles import REFERENCE
 from lrpilot.experiments.league.report.charts import bar
 from lrpilot.experiments.league.report.content import Column, Table
 from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, ratio, signed, split
 from lrpilot.experiments.league.report.facts import LEVEL, Facts, Lost
-from lrpilot.experiments.league.standing import Row
 
 TAGS: dict[Kind, str] = {
     "learned": "learned",
@@ -21,7 +21,7 @@ TAGS: dict[Kind, str] = {
     "control": "control",
     "hindsight": "hindsight",
 }
-WORST_SHOWN = 12  # lost pairs before the fold
+LOWEST_SHOWN = 12  # lost pairs before the fold
 
 
 def league_table(facts: Facts) -> Table:
@@ -117,8 +117,8 @@ def lost_pairs(facts: Facts) -> tuple[Table, ...]:
     """Return where learned policies lose, worst first: the worst, and the rest folded; none if they lose nowhere."""
     lost = facts.lost()
     caption = "Where the whole 95 % interval of a learned policy's final loss over a rival's is above 0, worst first."
-    tables = [_lost(lost[:WORST_SHOWN], caption, "")] if lost else []
-    if rest := lost[WORST_SHOWN:]:
+    tables = [_lost(lost[:LOWEST_SHOWN], caption, "")] if lost else []
+    if rest := lost[LOWEST_SHOWN:]:
         tables.append(_lost(rest, "The rest, worst first.", f"{len(rest)} more"))
     return tuple(tables)
 

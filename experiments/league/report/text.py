@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from lrpilot.experiments.league.leaderboard import Row
 from lrpilot.experiments.league.profiles import REFERENCE
 from lrpilot.experiments.league.report.digits import compact, fixed, interval, listing, percent, signed
 from lrpilot.experiments.league.report.facts import LEVEL, Facts
-from lrpilot.experiments.league.standing import Row
 from lrpilot.experiments.league.statistics import TIE
 
 
@@ -129,10 +129,10 @@ def _by_task(best: Row, facts: Facts) -> str:
     words = f"Against {facts.champion}, {named(best.name)} is {listing(counts)} of {len(gains)} tasks; "
     if not lost:
         return f"{words}it clearly loses to no rival or control on any task."
-    worst = lost[0]
+    largest_loss = lost[0]
     return (
         f"{words}of all {pairs} pairs of task and rival it clearly loses {len(lost)}, the worst to "
-        f"{named(worst.rival)} on {worst.task} by {fixed(worst.excess.value)} nats."
+        f"{named(largest_loss.rival)} on {largest_loss.task} by {fixed(largest_loss.excess.value)} nats."
     )
 
 
@@ -144,8 +144,8 @@ def _price(row: Row, facts: Facts) -> str:
         if math.isfinite(uses)
         else f"never pays, since a run costs no less than with {facts.champion}, tuning included"
     )
-    failed = round(row.failures * facts.runs)
+    diverged = round(row.failures * facts.runs)
     return (
         f"The meta-training of {named(row.name)} cost {compact(training)} gradient evaluations and {pays}; "
-        f"{failed or 'none'} of its {facts.runs} runs failed."
+        f"{diverged or 'none'} of its {facts.runs} runs failed."
     )

@@ -7,29 +7,29 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, RMSprop
 
 FORWARD = 1 / 3  # of a gradient evaluation: a forward pass alone costs about a third of forward and backward
 
 
 class AbstractRule(ABC):
-    """One method on the B runs of one arena, from its start to the end of the run.
+    """One method on the B runs of one access, from its start to the end of the run.
 
     Args:
-        arena: At its start.
+        access: At its start.
 
     Attributes:
-        arena: The runs.
+        access: The runs.
         passes: Gradient evaluations made so far for each run; a forward pass alone counts as `FORWARD`.
         lr: LR of the last step, shape (B,), per step; the mean over parameters where they have LRs of their own,
             NaN before the first step and where a method has none.
     """
 
-    def __init__(self, arena: AbstractArena) -> None:
-        self.arena = arena
+    def __init__(self, access: AbstractParameterAccess) -> None:
+        self.access = access
         self.passes = 0.0
-        self.lr = torch.full((len(arena.parameters),), torch.nan)
+        self.lr = torch.full((len(access.parameters),), torch.nan)
 
     @abstractmethod
     def step(self, base_lr: Tensor) -> Tensor:
@@ -44,12 +44,12 @@ class AbstractRule(ABC):
 
     def shown(self) -> Tensor:
         """Return the parameters that the method would hand to its user now, shape (B, P)."""
-        return self.arena.parameters
+        return self.access.parameters
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw a mini-batch and count the pass; see `AbstractArena.draw`."""
         self.passes += 1
-        return self.arena.draw()
+        return self.access.draw()
 
     def move(self, direction: Tensor, lr: Tensor) -> None:
         """Subtract `lr` times the direction, where a bound exists no more than it allows, and note the LR.
@@ -58,10 +58,10 @@ class AbstractRule(ABC):
             direction: Shape (B, P), per unit of LR.
             lr: Shape (B,) or, for every parameter its own, (B, P), per step.
         """
-        parameters = self.arena.parameters
-        bound = self.arena.largest_lr().to(parameters.dtype)[:, None]
+        parameters = self.access.parameters
+        bound = self.access.largest_lr().to(parameters.dtype)[:, None]
         each = torch.minimum(lr.to(parameters.dtype).reshape(len(parameters), -1), bound)
-        self.arena.place(parameters - each * direction)
+        self.access.place(parameters - each * direction)
         self.lr = each.mean(1)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.experiments.league.rules.base import AbstractRule
 from lrpilot.theory.cdat import cdat_lr
 
@@ -28,22 +28,22 @@ class CDAT(AbstractRule):
     evaluations.
 
     Args:
-        arena: At its start.
+        access: At its start.
         scale: σ, 1 for the greedy step, 2 for the edge.
         decay: β, in [0, 1).
     """
 
-    def __init__(self, arena: AbstractArena, scale: float = 2.0, decay: float = 0.9) -> None:
-        super().__init__(arena)
+    def __init__(self, access: AbstractParameterAccess, scale: float = 2.0, decay: float = 0.9) -> None:
+        super().__init__(access)
         self.scale, self.decay = scale, decay
-        self.slope = torch.zeros_like(arena.parameters[:, 0])  # −n, shape (B,)
+        self.slope = torch.zeros_like(access.parameters[:, 0])  # −n, shape (B,)
         self.curvature = self.slope.clone()  # d, shape (B,)
 
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
         losses, gradient = self.draw()
-        update = -self.arena.optimizer.direction(self.arena.parameters, gradient)
-        slope, curvature = (gradient * update).sum(1), curvature_along(self.arena, gradient, update)
+        update = -self.access.optimizer.direction(self.access.parameters, gradient)
+        slope, curvature = (gradient * update).sum(1), curvature_along(self.access, gradient, update)
         self.passes += 1
         self.slope = self.decay * self.slope + (1 - self.decay) * slope.clamp_max(0)
         self.curvature = self.decay * self.curvature + (1 - self.decay) * curvature.abs()
@@ -52,14 +52,14 @@ class CDAT(AbstractRule):
         return losses
 
 
-def curvature_along(arena: AbstractArena, gradient: Tensor, update: Tensor) -> Tensor:
+def curvature_along(access: AbstractParameterAccess, gradient: Tensor, update: Tensor) -> Tensor:
     """Estimate uᵀHu of the drawn mini-batch from one more gradient, at w + εu.
 
     ε makes the way √(machine epsilon) / 10 · (1 + the root mean square of w) long. On a longer way the activations of
     networks cross their kinks and third derivatives count; on a shorter one rounding does.
 
     Args:
-        arena: Whose mini-batch was drawn.
+        access: Whose mini-batch was drawn.
         gradient: At the parameters, shape (B, P).
         update: u, shape (B, P).
 
@@ -67,13 +67,13 @@ def curvature_along(arena: AbstractArena, gradient: Tensor, update: Tensor) -> T
         Shape (B,), in units of loss over LR².
     """
     info = torch.finfo(update.dtype)
-    reach = 0.1 * info.eps**0.5 * (1 + arena.parameters.square().mean(1).sqrt())
+    reach = 0.1 * info.eps**0.5 * (1 + access.parameters.square().mean(1).sqrt())
     share: Tensor = (reach / vector_norm(update, dim=1).clamp_min(info.tiny))[:, None]
-    change = arena.gradient_at(arena.parameters + share * update) - gradient
+    change = access.gradient_at(access.parameters + share * update) - gradient
     return (change * update / share).sum(1)
 
 
-SHAPES: dict[str, Callable[[AbstractArena], AbstractRule]] = {
+SHAPES: dict[str, Callable[[AbstractParameterAccess], AbstractRule]] = {
     "sigma 0.5": partial(CDAT, scale=0.5),
     "sigma 1": partial(CDAT, scale=1.0),
     "sigma 2": partial(CDAT, scale=2.0),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.experiments.league.rules.base import AbstractRule
 
 Per = Literal["run", "block", "parameter"]
@@ -33,17 +33,17 @@ class Hypergradient(AbstractRule):
     The base LR of the first step is α_0; later ones are ignored.
 
     Args:
-        arena: At its start.
+        access: At its start.
         beta: β, relative change of an LR in one step at most, in [0, 1).
         per: Who has an LR of its own: the run, each tensor of the network, or each parameter.
     """
 
-    def __init__(self, arena: AbstractArena, beta: float = 0.02, per: Per = "run") -> None:
-        super().__init__(arena)
+    def __init__(self, access: AbstractParameterAccess, beta: float = 0.02, per: Per = "run") -> None:
+        super().__init__(access)
         self.beta, self.per = beta, per
-        self.sizes = arena.blocks if per == "block" else [arena.parameters.shape[1]]
+        self.sizes = access.blocks if per == "block" else [access.parameters.shape[1]]
         self.rates = torch.empty(0)  # (B, K), one for each of K groups of parameters
-        self.direction = torch.zeros_like(arena.parameters)  # of the last step
+        self.direction = torch.zeros_like(access.parameters)  # of the last step
 
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
@@ -52,7 +52,7 @@ class Hypergradient(AbstractRule):
         if not len(self.rates):
             self.rates = base_lr.to(gradient.dtype)[:, None].expand_as(cosine)
         self.rates = self.rates * (1 + self.beta * cosine)
-        self.direction = self.arena.optimizer.direction(self.arena.parameters, gradient)
+        self.direction = self.access.optimizer.direction(self.access.parameters, gradient)
         self.move(self.direction, self._spread(self.rates))
         return losses
 
@@ -74,6 +74,6 @@ def _cosine(left: Tensor, right: Tensor) -> Tensor:
     return ((left * right).sum(1) / lengths.clamp_min(torch.finfo(left.dtype).tiny)).clamp(-1, 1)
 
 
-def shapes(per: Per) -> dict[str, Callable[[AbstractArena], AbstractRule]]:
+def shapes(per: Per) -> dict[str, Callable[[AbstractParameterAccess], AbstractRule]]:
     """Return the choices of β that are tuned over."""
     return {f"beta {beta}": partial(Hypergradient, beta=beta, per=per) for beta in (0.1, 0.02, 0.3)}

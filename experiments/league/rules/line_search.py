@@ -13,7 +13,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.experiments.league.rules.base import FORWARD, AbstractRule, drop_momentum
 
 
@@ -30,7 +30,7 @@ class LineSearch(AbstractRule):
     begins. The paper's ways to reset are a growth of 1, γ^(b/n) and infinity.
 
     Args:
-        arena: At its start; its optimizer loses its momentum.
+        access: At its start; its optimizer loses its momentum.
         growth: How far above the last LR a search begins, as a factor ≥ 1.
         c: Share of the decrease along the tangent that is asked for, in (0, 1); 0.1 in the authors' code.
         shrink: Factor from one LR to the next, in (0, 1); 0.9 in the authors' code.
@@ -38,18 +38,18 @@ class LineSearch(AbstractRule):
     """
 
     def __init__(
-        self, arena: AbstractArena, growth: float = 2.0, c: float = 0.1, shrink: float = 0.7, most: int = 20
+        self, access: AbstractParameterAccess, growth: float = 2.0, c: float = 0.1, shrink: float = 0.7, most: int = 20
     ) -> None:
-        super().__init__(arena)
-        drop_momentum(arena.optimizer)
+        super().__init__(access)
+        drop_momentum(access.optimizer)
         self.growth, self.c, self.shrink, self.most = growth, c, shrink, most
-        self.last = torch.full_like(arena.parameters[:, 0], inf)  # LR that the last search ended with
+        self.last = torch.full_like(access.parameters[:, 0], inf)  # LR that the last search ended with
 
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
         losses, gradient = self.draw()
-        direction = self.arena.optimizer.direction(self.arena.parameters, gradient)
-        ceiling = torch.minimum(base_lr, self.arena.largest_lr()).to(gradient.dtype)
+        direction = self.access.optimizer.direction(self.access.parameters, gradient)
+        ceiling = torch.minimum(base_lr, self.access.largest_lr()).to(gradient.dtype)
         slope = (gradient * direction).sum(1)
         lr, accepted = self._search(losses, slope, direction, torch.minimum(self.growth * self.last, ceiling))
         self.last = torch.where(lr > 0, lr, self.last)
@@ -63,7 +63,7 @@ class LineSearch(AbstractRule):
         for _ in range(self.most):
             if not searching.any():
                 break
-            trial = self.arena.loss_at(self.arena.parameters - lr[:, None] * direction)
+            trial = self.access.loss_at(self.access.parameters - lr[:, None] * direction)
             self.passes += FORWARD * float(searching.double().mean())
             accepted |= searching & (trial <= losses - self.c * lr * slope)
             searching = searching & ~accepted
@@ -71,7 +71,7 @@ class LineSearch(AbstractRule):
         return lr, accepted
 
 
-SHAPES: dict[str, Callable[[AbstractArena], AbstractRule]] = {
+SHAPES: dict[str, Callable[[AbstractParameterAccess], AbstractRule]] = {
     "from twice the last LR": partial(LineSearch, growth=2.0),
     "growing twofold in 20 steps": partial(LineSearch, growth=2 ** (1 / 20)),
     "from the base LR": partial(LineSearch, growth=inf),

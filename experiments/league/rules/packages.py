@@ -13,7 +13,7 @@ from schedulefree import AdamWScheduleFree, SGDScheduleFree
 from torch import Tensor
 from torch.nn import Parameter
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, RMSprop
 from lrpilot.experiments.league.rules.base import AbstractRule
 
@@ -39,36 +39,36 @@ class Rows:
         for parameter, gradient in zip(self.parameters, self.gradient, strict=True):
             parameter.grad = gradient
 
-    def place(self, arena: AbstractArena) -> None:
-        """Move the runs of an arena here, and come to where it allows them to be."""
-        arena.place(self.values.clone())
-        self.values.copy_(arena.parameters)
+    def place(self, access: AbstractParameterAccess) -> None:
+        """Move the runs of an access here, and come to where it allows them to be."""
+        access.place(self.values.clone())
+        self.values.copy_(access.parameters)
 
 
 class ScheduleFree(AbstractRule):
     """Schedule-Free SGD or AdamW (arXiv 2405.15682), package `schedulefree`, after the problem's own optimizer.
 
     Weight decay and AdamW's β₂ are the problem's; β takes the place of momentum. Gradients are taken at the package's
-    y, and `shown` is its average x. After each step z goes to the nearest point that the arena allows, so that x and y,
-    means of such points, are allowed too. The arena's bound on LRs does not guard these steps.
+    y, and `shown` is its average x. After each step z goes to the nearest point that is allowed, so that x and y,
+    means of such points, are allowed too. The access's bound on LRs does not guard these steps.
 
     Args:
-        arena: The runs.
+        access: The runs.
         beta: Share of x in y, above 0 and below 1.
         warmup: Steps over which the LR rises linearly to the base LR.
     """
 
-    def __init__(self, arena: AbstractArena, beta: float = 0.9, warmup: int = 0) -> None:
-        super().__init__(arena)
-        self._rows = Rows(arena.parameters)
+    def __init__(self, access: AbstractParameterAccess, beta: float = 0.9, warmup: int = 0) -> None:
+        super().__init__(access)
+        self._rows = Rows(access.parameters)
         groups = [{"params": [row]} for row in self._rows.parameters]
         shared: dict[str, Any] = {"warmup_steps": warmup, "foreach": False}
-        if isinstance(arena.optimizer, SGD):
+        if isinstance(access.optimizer, SGD):
             self._optimizer: Any = SGDScheduleFree(groups, momentum=beta, **shared)
         else:
             self._optimizer = AdamWScheduleFree(groups, **shared)
         for run, group in enumerate(self._optimizer.param_groups):
-            _, beta2, group["weight_decay"] = settings(arena.optimizer, run)
+            _, beta2, group["weight_decay"] = settings(access.optimizer, run)
             if "betas" in group:
                 group["betas"] = (beta, beta2)
         self._beta = beta
@@ -82,19 +82,19 @@ class ScheduleFree(AbstractRule):
             group["lr"] = lr
         self._optimizer.step()
         self._project()
-        self._rows.place(self.arena)
+        self._rows.place(self.access)
         self.lr = torch.tensor([group["scheduled_lr"] for group in self._optimizer.param_groups])
         return losses
 
     def _project(self) -> None:
-        """Move z to where the arena allows it to be, and y by as much as it would have moved with that z.
+        """Move z to where the access allows it to be, and y by as much as it would have moved with that z.
 
         With c the weight of the new z in x, y = βx + (1 − β)z holds 1 − β(1 − c) of it.
         """
         states = [self._optimizer.state[row] for row in self._rows.parameters]
         z = torch.stack([state["z"] for state in states])
-        self.arena.place(z)
-        change = self.arena.parameters - z
+        self.access.place(z)
+        change = self.access.parameters - z
         if not change.any():
             return
         groups = self._optimizer.param_groups
@@ -118,18 +118,18 @@ class DistanceRule(AbstractRule):
     """An optimizer that estimates how far the solution is, one for each run, and takes its LR from that.
 
     Its LR is a factor, 1 by the authors' advice; the base LR counts only as a multiple of that of the first step, and
-    must be positive there. The runs are held to what the arena allows, but its bound on LRs does not guard these steps.
+    must be positive there. The runs are held to what is allowed, but its bound on LRs does not guard these steps.
 
     Args:
-        arena: The runs.
+        access: The runs.
         package: Makes the optimizer of a run.
         factor: On the LR.
     """
 
-    def __init__(self, arena: AbstractArena, package: Package, factor: float = 1.0) -> None:
-        super().__init__(arena)
-        self._rows = Rows(arena.parameters)
-        self._optimizers = [package(row, arena.optimizer, run) for run, row in enumerate(self._rows.parameters)]
+    def __init__(self, access: AbstractParameterAccess, package: Package, factor: float = 1.0) -> None:
+        super().__init__(access)
+        self._rows = Rows(access.parameters)
+        self._optimizers = [package(row, access.optimizer, run) for run, row in enumerate(self._rows.parameters)]
         self._factor = factor
         self._first = torch.full_like(self.lr, torch.nan)
 
@@ -141,7 +141,7 @@ class DistanceRule(AbstractRule):
         self._rows.gradient.copy_(gradient)
         factors = (self._factor * base_lr / self._first).tolist()
         self.lr = torch.tensor([_step(*pair) for pair in zip(self._optimizers, factors, strict=True)])
-        self._rows.place(self.arena)
+        self._rows.place(self.access)
         return losses
 
 
@@ -155,7 +155,7 @@ def _step(optimizer: torch.optim.Optimizer, factor: float) -> float:
         optimizer.step()
     except ZeroDivisionError:  # D-Adaptation divides by the norm of the first gradient, which may be 0
         return 0.0
-    except RuntimeError:  # torch takes no factor above the largest number of the parameters' type: the run has exploded
+    except RuntimeError:  # torch takes no factor above the largest number of the parameters' type: the run has diverged
         group["params"][0].detach().fill_(torch.nan)
     return factor * float(distance) / float(group.get("g0_norm", 1.0))
 
@@ -209,7 +209,7 @@ def d_adaptation(parameter: Parameter, like: AbstractOptimizer, run: int) -> tor
     return optimizer
 
 
-Make = Callable[[AbstractArena], AbstractRule]
+Make = Callable[[AbstractParameterAccess], AbstractRule]
 SCHEDULE_FREE: dict[str, Make] = {
     "β 0.9": ScheduleFree,
     "β 0.98": partial(ScheduleFree, beta=0.98),

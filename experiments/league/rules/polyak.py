@@ -13,7 +13,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.experiments.league.rules.base import AbstractRule, drop_momentum
 
 SMOOTH = 2 ** (1 / 20)  # an LR may double in 20 steps
@@ -30,22 +30,22 @@ class Polyak(AbstractRule):
     For SGD without weight decay gᵀd = ‖g‖². Along a direction with gᵀd ≤ 0 no step is made.
 
     Args:
-        arena: At its start; its optimizer loses its momentum.
+        access: At its start; its optimizer loses its momentum.
         c: Divides the step, positive; on ½w² with c = ½ a step ends at the minimum.
         growth: Smoothing: the most that the LR may grow in a step, as a factor > 1; γ^(b/n) in the paper. Infinity
             for none.
     """
 
-    def __init__(self, arena: AbstractArena, c: float = 0.5, growth: float = inf) -> None:
-        super().__init__(arena)
-        drop_momentum(arena.optimizer)
+    def __init__(self, access: AbstractParameterAccess, c: float = 0.5, growth: float = inf) -> None:
+        super().__init__(access)
+        drop_momentum(access.optimizer)
         self.c, self.growth = c, growth
-        self.last = torch.full_like(arena.parameters[:, 0], inf)  # the last LR above 0
+        self.last = torch.full_like(access.parameters[:, 0], inf)  # the last LR above 0
 
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
         losses, gradient = self.draw()
-        direction = self.arena.optimizer.direction(self.arena.parameters, gradient)
+        direction = self.access.optimizer.direction(self.access.parameters, gradient)
         slope = (gradient * direction).sum(1)
         ceiling = torch.minimum(self.growth * self.last, base_lr.to(slope.dtype))
         lr = torch.where(slope > 0, torch.minimum(losses / (self.c * slope), ceiling), 0)
@@ -54,7 +54,7 @@ class Polyak(AbstractRule):
         return losses
 
 
-SHAPES: dict[str, Callable[[AbstractArena], AbstractRule]] = {
+SHAPES: dict[str, Callable[[AbstractParameterAccess], AbstractRule]] = {
     "c 0.5": partial(Polyak, c=0.5),
     "c 1": partial(Polyak, c=1.0),
     "c 0.5, growing twofold in 20 steps": partial(Polyak, c=0.5, growth=SMOOTH),

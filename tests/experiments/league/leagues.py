@@ -33,7 +33,7 @@ def make_cell(final: ArrayLike = (-1.0, -1.0), **changes: Any) -> Cell:
         "tried": 1,
         "on_edge": False,
         "final": end,
-        "failed": np.zeros(len(end), dtype=bool),
+        "diverged": np.zeros(len(end), dtype=bool),
         "shares": shares,
         "curve": shares[:, None] * end,
         "lr": np.ones((MOMENTS, len(end))),

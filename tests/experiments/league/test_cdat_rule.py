@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lrpilot.experiments.league.rules.cdat import CDAT, SHAPES, curvature_along
 from lrpilot.theory.cdat import cdat_lr
-from tests.experiments.league.arenas import Quadratics, random_quadratics
+from tests.experiments.league.accesses import Quadratics, random_quadratics
 
 RUNS, SIZE, STEPS = 3, 5, 20
 ANY = torch.ones(RUNS, dtype=torch.float64)  # base LRs, which are ignored
@@ -30,8 +30,8 @@ class Quartics(Quadratics):
 def test_curvature_along_an_update_of_any_length(dtype: torch.dtype, tolerance: float, length: float) -> None:
     A, start = random_quadratics(RUNS, SIZE)
     u = length * torch.randn(RUNS, SIZE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    arena = Quadratics(A.to(dtype), start.to(dtype))
-    measured = curvature_along(arena, arena.draw()[1], u.to(dtype))
+    access = Quadratics(A.to(dtype), start.to(dtype))
+    measured = curvature_along(access, access.draw()[1], u.to(dtype))
     torch.testing.assert_close(measured.double(), quadratic_form(A, u), rtol=tolerance, atol=0)
     curved = Quartics(A.to(dtype), start.to(dtype))
     measured = curvature_along(curved, curved.draw()[1], u.to(dtype))
@@ -44,14 +44,14 @@ def test_curvature_along_an_update_of_any_length(dtype: torch.dtype, tolerance: 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_steps_are_ratios_of_averages_of_the_exact_derivatives(momentum: float, scale: float) -> None:
     A, start = random_quadratics(RUNS, SIZE)
-    arena = Quadratics(A, start, momentum=momentum, noise=0.3)
-    rule = CDAT(arena, scale, decay=0.7)
+    access = Quadratics(A, start, momentum=momentum, noise=0.3)
+    rule = CDAT(access, scale, decay=0.7)
     w, v = start.clone(), torch.zeros_like(start)
     slopes: list[Tensor] = []
     curvatures: list[Tensor] = []
     for step in range(STEPS):
         rule.step(ANY)
-        g = (A @ (w - arena.centre)[..., None])[..., 0]
+        g = (A @ (w - access.centre)[..., None])[..., 0]
         v = momentum * v + g
         slopes.append((g * v).sum(1).clamp_min(0))
         curvatures.append(quadratic_form(A, v).abs())
@@ -59,10 +59,10 @@ def test_steps_are_ratios_of_averages_of_the_exact_derivatives(momentum: float, 
         lr = scale * (weights @ torch.stack(slopes)) / (weights @ torch.stack(curvatures))
         torch.testing.assert_close(rule.lr, lr, rtol=1e-5, atol=0)
         w = w - lr[:, None] * v
-        torch.testing.assert_close(arena.parameters, w, rtol=1e-4, atol=1e-4)
-        w = arena.parameters.clone()
-    assert rule.passes == arena.calls["gradient"] == 2 * STEPS
-    assert arena.calls["loss"] == 0
+        torch.testing.assert_close(access.parameters, w, rtol=1e-4, atol=1e-4)
+        w = access.parameters.clone()
+    assert rule.passes == access.calls["gradient"] == 2 * STEPS
+    assert access.calls["loss"] == 0
 
 
 def test_the_first_step_is_the_greedy_one_and_the_edge() -> None:
@@ -70,11 +70,11 @@ def test_the_first_step_is_the_greedy_one_and_the_edge() -> None:
     before = quadratic_form(A, start) / 2
     g = (A @ start[..., None])[..., 0]
     for scale, optimizer, u in ((1.0, "sgd", -g), (2.0, "sgd", -g), (2.0, "adamw", -g.sign())):
-        arena = Quadratics(A, start, optimizer)
-        rule = CDAT(arena, scale)
+        access = Quadratics(A, start, optimizer)
+        rule = CDAT(access, scale)
         rule.step(ANY)
         torch.testing.assert_close(rule.lr, cdat_lr((g * u).sum(1), quadratic_form(A, u), scale), rtol=1e-5, atol=0)
-        after = quadratic_form(A, arena.parameters) / 2
+        after = quadratic_form(A, access.parameters) / 2
         if scale == 2:
             torch.testing.assert_close(after, before, rtol=1e-5, atol=0)  # back to where it was
         else:
@@ -95,14 +95,14 @@ def test_greedy_steps_descend_and_the_base_lr_plays_no_part() -> None:
 def test_at_the_minimum_it_stays_and_a_lost_run_touches_no_other() -> None:
     A, start = random_quadratics(RUNS, SIZE)
     start[1], start[2, 0] = 0, torch.nan
-    arena, alone = Quadratics(A, start), Quadratics(A[:1], start[:1])
-    rule, other = CDAT(arena), CDAT(alone)
+    access, alone = Quadratics(A, start), Quadratics(A[:1], start[:1])
+    rule, other = CDAT(access), CDAT(alone)
     for _ in range(4):
         rule.step(ANY)
         other.step(ANY[:1])
-    assert torch.equal(arena.parameters[:1], alone.parameters)
-    assert not arena.parameters[1].any()
-    assert arena.parameters[2].isnan().any()
+    assert torch.equal(access.parameters[:1], alone.parameters)
+    assert not access.parameters[1].any()
+    assert access.parameters[2].isnan().any()
 
 
 def test_shapes_differ_in_the_scale() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrpilot.experiments.league.rules.hypergradient import Hypergradient, Per, shapes
-from tests.experiments.league.arenas import Quadratics, random_quadratics
+from tests.experiments.league.accesses import Quadratics, random_quadratics
 
 RUNS, SIZE, STEPS = 3, 4, 25
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -43,8 +43,8 @@ def reference(
 def test_one_lr_a_run_is_the_rule_around_the_optimizers_of_torch(optimizer: str) -> None:
     A, start = random_quadratics(RUNS, SIZE)
     lrs = torch.tensor([0.01, 0.05, 0.2], dtype=torch.float64)
-    arena = Quadratics(A, start, optimizer, momentum=0.7, weight_decay=0.1)
-    rule, taken = Hypergradient(arena, beta=0.1), []
+    access = Quadratics(A, start, optimizer, momentum=0.7, weight_decay=0.1)
+    rule, taken = Hypergradient(access, beta=0.1), []
     for step in range(STEPS):
         rule.step(lrs if step == 0 else 7 * lrs)  # only the first base LR counts
         taken.append(rule.lr)
@@ -52,15 +52,15 @@ def test_one_lr_a_run_is_the_rule_around_the_optimizers_of_torch(optimizer: str)
         w, alphas = reference(optimizer, A[run], start[run], float(lrs[run]), 0.1, STEPS)
         assert len(set(alphas)) > 10
         torch.testing.assert_close(torch.stack(taken)[:, run], torch.tensor(alphas, dtype=torch.float64))
-        torch.testing.assert_close(arena.parameters[run], w)
-    assert rule.passes == arena.calls["gradient"] == STEPS
+        torch.testing.assert_close(access.parameters[run], w)
+    assert rule.passes == access.calls["gradient"] == STEPS
 
 
 @pytest.mark.parametrize("per", ["run", "block", "parameter"])
 def test_on_a_parabola_the_lr_moves_by_beta_towards_one_over_the_curvature(per: Per) -> None:
     curvatures = torch.tensor([4.0, 4.0], dtype=torch.float64)
-    arena = Quadratics(curvatures[:, None, None], torch.ones(2, 1, dtype=torch.float64))
-    rule = Hypergradient(arena, beta=0.1, per=per)
+    access = Quadratics(curvatures[:, None, None], torch.ones(2, 1, dtype=torch.float64))
+    rule = Hypergradient(access, beta=0.1, per=per)
     first = torch.tensor([0.25 / 8, 0.25 * 1.9], dtype=torch.float64)
     for _ in range(5):
         rule.step(first)
@@ -95,15 +95,15 @@ def test_no_gradient_leaves_the_lr_and_a_lost_run_touches_no_other(per: Per) -> 
     A, start = random_quadratics(3, SIZE)
     still, lr = start.clone(), torch.full((3,), 0.1, dtype=torch.float64)
     still[1], still[2] = 0, torch.nan
-    arena, alone = Quadratics(A, still, blocks=[1, 3]), Quadratics(A[:1], start[:1], blocks=[1, 3])
-    rule, other = Hypergradient(arena, per=per), Hypergradient(alone, per=per)
+    access, alone = Quadratics(A, still, blocks=[1, 3]), Quadratics(A[:1], start[:1], blocks=[1, 3])
+    rule, other = Hypergradient(access, per=per), Hypergradient(alone, per=per)
     for _ in range(3):
         rule.step(lr)
         other.step(lr[:1])
-    assert torch.equal(arena.parameters[:1], alone.parameters)
+    assert torch.equal(access.parameters[:1], alone.parameters)
     assert rule.lr[1] == lr[1]
-    assert not arena.parameters[1].any()
-    assert arena.parameters[2].isnan().all()
+    assert not access.parameters[1].any()
+    assert access.parameters[2].isnan().all()
 
 
 def test_beta_zero_is_a_constant_lr() -> None:
@@ -117,7 +117,7 @@ def test_beta_zero_is_a_constant_lr() -> None:
 
 @pytest.mark.parametrize("per", ["run", "block", "parameter"])
 def test_shapes_differ_in_beta_alone(per: Per) -> None:
-    arena = Quadratics(*random_quadratics(1, SIZE))
-    rules = [make(arena) for make in shapes(per).values()]
+    access = Quadratics(*random_quadratics(1, SIZE))
+    rules = [make(access) for make in shapes(per).values()]
     assert all(isinstance(rule, Hypergradient) and rule.per == per for rule in rules)
     assert len({rule.beta for rule in rules if isinstance(rule, Hypergradient)}) == len(rules)

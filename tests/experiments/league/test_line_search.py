@@ -11,7 +11,7 @@ from torch import Tensor
 from lrpilot.envs.tasks.optimizers import AbstractOptimizer
 from lrpilot.experiments.league.rules.base import FORWARD, drop_momentum
 from lrpilot.experiments.league.rules.line_search import SHAPES, LineSearch
-from tests.experiments.league.arenas import Quadratics, random_quadratics
+from tests.experiments.league.accesses import Quadratics, random_quadratics
 
 RUNS, SIZE, STEPS = 4, 5, 12
 BASE = torch.tensor([0.05, 0.5, 5.0, 50.0], dtype=torch.float64)
@@ -36,8 +36,8 @@ def reference(A: Tensor, start: Tensor, base_lr: float, rule: LineSearch) -> tup
 @pytest.mark.parametrize("growth", [1.0, 1.3, 2.0, inf])
 def test_many_runs_are_searches_of_one(growth: float) -> None:
     A, start = random_quadratics(RUNS, SIZE)
-    arena = Quadratics(A, start)
-    rule = LineSearch(arena, growth, most=100)
+    access = Quadratics(A, start)
+    rule = LineSearch(access, growth, most=100)
     lrs, passes = [], []
     for _ in range(STEPS):
         rule.step(BASE)
@@ -47,7 +47,7 @@ def test_many_runs_are_searches_of_one(growth: float) -> None:
     for run in range(RUNS):
         w, expected, counts = reference(A[run], start[run], float(BASE[run]), rule)
         torch.testing.assert_close(torch.stack(lrs)[:, run], torch.tensor(expected, dtype=torch.float64))
-        torch.testing.assert_close(arena.parameters[run], w)
+        torch.testing.assert_close(access.parameters[run], w)
         tried += torch.tensor(counts) / RUNS
     assert (tried % 1 != 0).any()  # some runs still search when others have found
     torch.testing.assert_close(torch.tensor(passes, dtype=torch.float64), (1 + FORWARD * tried).cumsum(0))
@@ -99,12 +99,12 @@ def test_an_optimizer_whose_momentum_is_unknown_is_refused() -> None:
 
 def test_no_step_uphill() -> None:
     A, start = torch.eye(2, dtype=torch.float64).expand(16, 2, 2), torch.ones(16, 2, dtype=torch.float64)
-    arena = Quadratics(A, start, "adamw", weight_decay=100.0, noise=5.0)  # the decay alone gives the direction
-    rule = LineSearch(arena)
+    access = Quadratics(A, start, "adamw", weight_decay=100.0, noise=5.0)  # the decay alone gives the direction
+    rule = LineSearch(access)
     rule.step(torch.full((16,), 1e-3, dtype=torch.float64))
-    uphill = ((start - arena.centre) * (start - arena.centre).sign().add(100.0)).sum(1) <= 0
+    uphill = ((start - access.centre) * (start - access.centre).sign().add(100.0)).sum(1) <= 0
     assert 0 < uphill.sum() < 16
-    stayed = (arena.parameters == start).all(1)
+    stayed = (access.parameters == start).all(1)
     assert torch.equal(stayed, uphill)
     assert torch.equal(rule.lr == 0, uphill)
 
@@ -114,7 +114,7 @@ def test_no_step_where_nothing_tried_is_accepted_and_the_next_search_goes_on_bel
     rule = LineSearch(Quadratics(A, start), growth=1.0, shrink=0.5, most=3)
     rule.step(torch.tensor([1e4], dtype=torch.float64))
     assert rule.lr == 0
-    assert torch.equal(rule.arena.parameters, start)
+    assert torch.equal(rule.access.parameters, start)
     assert rule.passes == pytest.approx(1 + 3 * FORWARD)
     for _ in range(6):
         rule.step(torch.tensor([1e4], dtype=torch.float64))
@@ -133,13 +133,13 @@ def test_the_base_lr_is_a_ceiling_that_may_move_and_be_zero() -> None:
 def test_a_lost_run_touches_no_other_and_searches_nothing() -> None:
     A, start = random_quadratics(2, SIZE)
     start[1, 0] = torch.nan
-    arena, alone = Quadratics(A, start), Quadratics(A[:1], start[:1])
-    rule, other = LineSearch(arena), LineSearch(alone)
+    access, alone = Quadratics(A, start), Quadratics(A[:1], start[:1])
+    rule, other = LineSearch(access), LineSearch(alone)
     for _ in range(4):
         rule.step(BASE[2:])
         other.step(BASE[2:3])
-    assert torch.equal(arena.parameters[:1], alone.parameters)
-    assert arena.parameters[1].isnan().any()
+    assert torch.equal(access.parameters[:1], alone.parameters)
+    assert access.parameters[1].isnan().any()
     assert rule.passes - 4 == pytest.approx((other.passes - 4) / 2)
 
 

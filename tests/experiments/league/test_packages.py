@@ -15,8 +15,9 @@ from schedulefree import AdamWScheduleFree, SGDScheduleFree
 from torch import Tensor
 from torch.nn import Parameter
 
-from lrpilot.envs.tasks import NMFProblems, NMFTask
-from lrpilot.envs.tasks.arena import AbstractArena
+from lrpilot.envs.tasks.base import AbstractParameterAccess
+from lrpilot.envs.tasks.nmf.problems import NMFProblems
+from lrpilot.envs.tasks.nmf.task import NMFTask
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, Hyper, RMSprop
 from lrpilot.experiments.league.rules.base import AbstractRule
 from lrpilot.experiments.league.rules.packages import (
@@ -41,7 +42,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", [SGD, AdamW, RMSprop])
 Alone = Callable[[Parameter, int], torch.optim.Optimizer]
 
 
-class Quadratic(AbstractArena):
+class Quadratic(AbstractParameterAccess):
     """½ Σ cᵢ(wᵢ − 1)² for each run, with noise in the gradient that is the same for all runs."""
 
     def __init__(self, kind: type[AbstractOptimizer]) -> None:
@@ -70,10 +71,10 @@ class Quadratic(AbstractArena):
         self.parameters = parameters
 
 
-def in_single_precision(arena: Quadratic) -> Quadratic:
-    arena.parameters, arena.curvature = arena.parameters.float(), arena.curvature.float()
-    arena.noise = lambda draw: Quadratic.noise(arena, draw).float()  # type: ignore[method-assign]
-    return arena
+def in_single_precision(access: Quadratic) -> Quadratic:
+    access.parameters, access.curvature = access.parameters.float(), access.curvature.float()
+    access.noise = lambda draw: Quadratic.noise(access, draw).float()  # type: ignore[method-assign]
+    return access
 
 
 def outer(step: int) -> float:
@@ -86,18 +87,18 @@ def played(rule: AbstractRule) -> list[Tensor]:
     for step in range(STEPS):
         losses = rule.step(BASE * outer(step))
         assert losses.shape == rule.lr.shape == (RUNS,)
-        path.append(rule.arena.parameters.clone())
+        path.append(rule.access.parameters.clone())
     assert rule.passes == STEPS
     return path
 
 
-def alone(arena: Quadratic, run: int, make: Alone, base: float) -> tuple[list[Tensor], torch.optim.Optimizer]:
+def alone(access: Quadratic, run: int, make: Alone, base: float) -> tuple[list[Tensor], torch.optim.Optimizer]:
     """The package used as its authors say."""
-    parameter, path = Parameter(arena.parameters[run].clone()), []
+    parameter, path = Parameter(access.parameters[run].clone()), []
     optimizer = make(parameter, run)
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = base * outer(step)
-        parameter.grad = arena.curvature * (parameter.detach() - 1) + arena.noise(step + 1)
+        parameter.grad = access.curvature * (parameter.detach() - 1) + access.noise(step + 1)
         optimizer.step()
         path.append(parameter.detach().clone())
     return path, optimizer
@@ -174,10 +175,10 @@ def test_showing_does_not_disturb(kind: type[AbstractOptimizer], shape: str) -> 
     for _ in range(STEPS):
         quiet.step(BASE)
         watched.step(BASE)
-        here = watched.arena.parameters
-        watched.arena.place(watched.shown())
-        watched.arena.place(here)
-    torch.testing.assert_close(watched.arena.parameters, quiet.arena.parameters, rtol=0, atol=0)
+        here = watched.access.parameters
+        watched.access.place(watched.shown())
+        watched.access.place(here)
+    torch.testing.assert_close(watched.access.parameters, quiet.access.parameters, rtol=0, atol=0)
     torch.testing.assert_close(watched.shown(), quiet.shown(), rtol=0, atol=0)
 
 
@@ -195,7 +196,7 @@ def test_a_run_that_is_lost_touches_no_other(kind: type[AbstractOptimizer], shap
     for _ in range(STEPS):
         rule.step(BASE)
         other.step(BASE)
-    for mine, whole in ((rule.arena.parameters, other.arena.parameters), (rule.shown(), other.shown())):
+    for mine, whole in ((rule.access.parameters, other.access.parameters), (rule.shown(), other.shown())):
         torch.testing.assert_close(mine[[0, 2]], whole[[0, 2]], rtol=0, atol=0)
         assert bool(mine[1].isfinite().all()) == (bad == 0)
 
@@ -209,8 +210,8 @@ def test_a_run_whose_distance_explodes_is_lost_quietly(kind: type[AbstractOptimi
             rule._optimizers[1].param_groups[0]["d"] = 1e39  # no float32, which torch refuses by an exception
         rule.step(BASE)
         other.step(BASE)
-    assert not rule.arena.parameters[1].isfinite().all()
-    torch.testing.assert_close(rule.arena.parameters[[0, 2]], other.arena.parameters[[0, 2]], rtol=0, atol=0)
+    assert not rule.access.parameters[1].isfinite().all()
+    torch.testing.assert_close(rule.access.parameters[[0, 2]], other.access.parameters[[0, 2]], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("shape", PRODIGY | D_ADAPTATION)
@@ -219,37 +220,37 @@ def test_the_level_of_the_base_lr_has_no_effect(shape: str) -> None:
     for step in range(STEPS):
         rule.step(BASE * outer(step))
         other.step(64 * BASE * outer(step))
-    torch.testing.assert_close(other.arena.parameters, rule.arena.parameters, rtol=0, atol=0)
+    torch.testing.assert_close(other.access.parameters, rule.access.parameters, rtol=0, atol=0)
     rule.step(0 * BASE)
-    torch.testing.assert_close(other.arena.parameters, rule.arena.parameters, rtol=0, atol=0)
+    torch.testing.assert_close(other.access.parameters, rule.access.parameters, rtol=0, atol=0)
     assert (rule.lr == 0).all()
 
 
 def test_the_lr_of_a_distance_rule_is_that_of_its_step() -> None:
-    arena = Quadratic(RMSprop)
+    access = Quadratic(RMSprop)
     hyper = Hyper(torch.full((RUNS,), 1e-3), torch.zeros(RUNS), torch.zeros(RUNS))
-    arena.optimizer = RMSprop(hyper, arena.parameters)
-    rule = DistanceRule(arena, prodigy)
+    access.optimizer = RMSprop(hyper, access.parameters)
+    rule = DistanceRule(access, prodigy)
     for _ in range(8):  # of the same size in all directions, since α = 0
-        before = arena.parameters.clone()
+        before = access.parameters.clone()
         rule.step(BASE)
         torch.testing.assert_close(
-            (arena.parameters - before).abs().mean(1), rule.lr, rtol=0.01, atol=0, check_dtype=False
+            (access.parameters - before).abs().mean(1), rule.lr, rtol=0.01, atol=0, check_dtype=False
         )
 
 
-def factorisation() -> AbstractArena:
+def factorisation() -> AbstractParameterAccess:
     task = NMFTask(NMFProblems(gradient_noise=(2.0, 2.0), clean_gradient=0.0), RUNS)
     task.reset(np.random.default_rng(0))
-    return task.arenas()[0]
+    return task.accesses()[0]
 
 
 @EVERY_SHAPE
 def test_allowed_runs_stay_allowed(shape: str) -> None:
     rule = SHAPES[shape](factorisation())
     for _ in range(40):
-        rule.step(rule.arena.largest_lr())
-    assert (rule.arena.parameters >= 0).all()
+        rule.step(rule.access.largest_lr())
+    assert (rule.access.parameters >= 0).all()
     shown = rule.shown()
     assert shown.min() > -1e-5 * shown.max()
 
@@ -269,8 +270,8 @@ def test_schedule_free_with_a_projection_is_that_of_the_paper() -> None:
         z = slow.parameters
         x = (1 - c) * x + c * z
         slow.place((1 - beta) * z + beta * x)
-        rule.step(rule.arena.largest_lr())
-    torch.testing.assert_close(rule.arena.parameters, slow.parameters, rtol=1e-3, atol=1e-3)
+        rule.step(rule.access.largest_lr())
+    torch.testing.assert_close(rule.access.parameters, slow.parameters, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(rule.shown(), x, rtol=1e-3, atol=1e-3)
 
 
@@ -291,7 +292,7 @@ def test_a_projected_run_goes_on_from_where_it_was_placed() -> None:
         for parameter, row in zip(parameters, slow.parameters, strict=True):
             parameter.data = row.clone()
     assert crossed
-    torch.testing.assert_close(rule.arena.parameters, slow.parameters, rtol=0, atol=0)
+    torch.testing.assert_close(rule.access.parameters, slow.parameters, rtol=0, atol=0)
 
 
 def test_an_optimizer_without_counterpart_is_refused() -> None:

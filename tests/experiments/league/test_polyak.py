@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lrpilot.experiments.league.rules.polyak import SHAPES, Polyak
-from tests.experiments.league.arenas import Quadratics, random_quadratics
+from tests.experiments.league.accesses import Quadratics, random_quadratics
 
 RUNS, SIZE, STEPS = 4, 5, 15
 BASE = torch.tensor([0.05, 0.5, 5.0, 50.0], dtype=torch.float64)
@@ -29,8 +29,8 @@ def reference(A: Tensor, start: Tensor, base_lr: float, c: float, growth: float)
 @pytest.mark.parametrize("growth", [1.05, inf])
 def test_many_runs_are_the_rule_for_one(c: float, growth: float) -> None:
     A, start = random_quadratics(RUNS, SIZE)
-    arena = Quadratics(A, start)
-    rule = Polyak(arena, c, growth)
+    access = Quadratics(A, start)
+    rule = Polyak(access, c, growth)
     lrs = []
     for _ in range(STEPS):
         rule.step(BASE)
@@ -38,27 +38,27 @@ def test_many_runs_are_the_rule_for_one(c: float, growth: float) -> None:
     for run in range(RUNS):
         w, expected = reference(A[run], start[run], float(BASE[run]), c, growth)
         torch.testing.assert_close(torch.stack(lrs)[:, run], torch.tensor(expected, dtype=torch.float64))
-        torch.testing.assert_close(arena.parameters[run], w)
+        torch.testing.assert_close(access.parameters[run], w)
     assert (rule.lr[2:] < BASE[2:]).all()
-    assert rule.passes == arena.calls["gradient"] == STEPS
-    assert arena.calls["loss"] == 0
+    assert rule.passes == access.calls["gradient"] == STEPS
+    assert access.calls["loss"] == 0
 
 
 def test_on_a_parabola_half_is_the_minimiser_and_one_goes_half_the_way() -> None:
     for c, left in ((0.5, 0.0), (1.0, 0.5)):
-        arena = Quadratics(torch.tensor([[[3.0]], [[0.2]]]), torch.ones(2, 1))
-        Polyak(arena, c).step(torch.full((2,), 1e6))
-        torch.testing.assert_close(arena.parameters, torch.full((2, 1), left))
+        access = Quadratics(torch.tensor([[[3.0]], [[0.2]]]), torch.ones(2, 1))
+        Polyak(access, c).step(torch.full((2,), 1e6))
+        torch.testing.assert_close(access.parameters, torch.full((2, 1), left))
 
 
 def test_along_an_adaptive_direction_the_tangent_reaches_zero() -> None:
     A, start = random_quadratics(RUNS, SIZE)
-    arena = Quadratics(A, start, "adamw")
-    rule = Polyak(arena, c=1.0)
+    access = Quadratics(A, start, "adamw")
+    rule = Polyak(access, c=1.0)
     losses = rule.step(torch.full((RUNS,), inf, dtype=torch.float64))
     g = (A @ start[..., None])[..., 0]
     torch.testing.assert_close(rule.lr, losses / g.abs().sum(1))  # Adam's first step goes along the sign
-    torch.testing.assert_close(losses + (g * (arena.parameters - start)).sum(1), torch.zeros_like(losses))
+    torch.testing.assert_close(losses + (g * (access.parameters - start)).sum(1), torch.zeros_like(losses))
 
 
 def test_momentum_is_dropped() -> None:
@@ -74,26 +74,26 @@ def test_momentum_is_dropped() -> None:
 
 def test_no_step_uphill() -> None:
     A, start = torch.eye(2, dtype=torch.float64).expand(16, 2, 2), torch.ones(16, 2, dtype=torch.float64)
-    arena = Quadratics(A, start, "adamw", weight_decay=100.0, noise=5.0)
-    rule = Polyak(arena)
+    access = Quadratics(A, start, "adamw", weight_decay=100.0, noise=5.0)
+    rule = Polyak(access)
     rule.step(torch.full((16,), 1e-3, dtype=torch.float64))
-    uphill = ((start - arena.centre) * (start - arena.centre).sign().add(100.0)).sum(1) <= 0
+    uphill = ((start - access.centre) * (start - access.centre).sign().add(100.0)).sum(1) <= 0
     assert 0 < uphill.sum() < 16
-    assert torch.equal((arena.parameters == start).all(1), uphill)
+    assert torch.equal((access.parameters == start).all(1), uphill)
     assert torch.equal(rule.lr == 0, uphill)
 
 
 def test_at_the_minimum_it_stays_and_a_lost_run_touches_no_other() -> None:
     A, start = random_quadratics(3, SIZE)
     start[1], start[2, 0] = 0, torch.nan
-    arena, alone = Quadratics(A, start), Quadratics(A[:1], start[:1])
-    rule, other = Polyak(arena, growth=1.05), Polyak(alone, growth=1.05)
+    access, alone = Quadratics(A, start), Quadratics(A[:1], start[:1])
+    rule, other = Polyak(access, growth=1.05), Polyak(alone, growth=1.05)
     for _ in range(4):
         rule.step(BASE[:3])
         other.step(BASE[:1])
-    assert torch.equal(arena.parameters[:1], alone.parameters)
-    assert not arena.parameters[1].any()
-    assert arena.parameters[2].isnan().any()
+    assert torch.equal(access.parameters[:1], alone.parameters)
+    assert not access.parameters[1].any()
+    assert access.parameters[2].isnan().any()
 
 
 def test_smoothing_survives_a_base_lr_of_zero() -> None:

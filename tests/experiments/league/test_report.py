@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, Kind, League, RivalInfo, TaskInfo
 from lrpilot.experiments.league.report import results_markdown, write_report
 from lrpilot.experiments.league.report.content import Report
@@ -18,7 +19,6 @@ from lrpilot.experiments.league.report.markdown import markdown, plain
 from lrpilot.experiments.league.report.page import html
 from lrpilot.experiments.league.report.sections import make_report
 from lrpilot.experiments.league.report.svg import Axis, apart
-from lrpilot.signals import Floats
 
 P = 8
 TASKS = [
@@ -53,9 +53,9 @@ def cell(task: int, rival: int, shift: float) -> Cell:
     name, kind, lag = RIVALS[rival]
     level = np.random.default_rng(task).normal(-3.0 + 0.5 * task, 0.3, P)
     final: Floats = level + lag * (0.5 + 0.3 * task) + rng.normal(0, 0.03, P) + shift * (kind == "learned")
-    failed = np.zeros(P, dtype=bool)
+    diverged = np.zeros(P, dtype=bool)
     if name == "constant" and task == 3:
-        final[0], failed[0] = np.log(10), True
+        final[0], diverged[0] = np.log(10), True
     shares = np.linspace(0, 1, 13)
     pace = 1.5 + 0.4 * rival % 3
     curve = np.outer(1 - np.exp(-pace * shares), final / (1 - np.exp(-pace)))
@@ -69,7 +69,7 @@ def cell(task: int, rival: int, shift: float) -> Cell:
     failures = (sensitivity > 0.2).sum(1)
     return Cell(
         TASKS[task][0], name, float("nan") if wanting else 0.5, "warm-up 5 %" if kind == "schedule" else "",
-        1 if wanting else 27, name == "constant" and task == 1, final, failed, shares, curve,
+        1 if wanting else 27, name == "constant" and task == 1, final, diverged, shares, curve,
         np.full((12, P), np.nan) if name in NO_LR else lr, multiples, sensitivity, failures,
         240.0 * (1 + (kind == "search")), 0.0 if wanting else 240.0 * 27 * P, 0.31, 9.5, 12.5,
     )  # fmt: skip
@@ -198,8 +198,8 @@ def test_losses_are_all_listed_worst_first(shift: float, count: int) -> None:
 
 def test_a_failure_and_a_choice_on_the_edge_are_said(report: Report) -> None:
     table = report.sections[0].tables[0]
-    failed = [column.heading for column in table.columns].index("Failed")
-    assert {row[0]: row[failed] for row in table.rows if row[failed] != "0"} == {"constant": "1"}
+    diverged = [column.heading for column in table.columns].index("Failed")
+    assert {row[0]: row[diverged] for row in table.rows if row[diverged] != "0"} == {"constant": "1"}
     fairness = next(section for section in report.sections if section.anchor == "fairness")
     assert "constant on nmf <real>" in fairness.words[0]
 

@@ -42,7 +42,7 @@ def test_width_of_a_wedge(below: float, above: float) -> None:
     found = sensitivity(swept(np.where(OCTAVES < 0, -below * OCTAVES, above * OCTAVES) - 1, 3))
     assert found.octaves == pytest.approx(0.05 / below + 0.05 / above)
     assert not found.cut
-    assert found.failed == pytest.approx(21 / 70)
+    assert found.diverged == pytest.approx(21 / 70)
     np.testing.assert_allclose(found.losses[3], -1.0)
 
 
@@ -64,7 +64,7 @@ def test_no_base_lr_no_width() -> None:
         multiples=np.zeros(0), sensitivity=np.zeros((0, 2)), failures=np.zeros(0, dtype=int), base_lr=math.nan
     )
     assert math.isnan(sensitivity(none).octaves)
-    assert math.isnan(sensitivity(none).failed)
+    assert math.isnan(sensitivity(none).diverged)
     assert handicaps(league_of(none)).compared == 0
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrpilot.experiments.league.compete import Budget
 from lrpilot.experiments.league.document import Cell
 from lrpilot.experiments.league.schedules import FixedSchedule
+from lrpilot.experiments.league.tune_and_score import Budget
 from lrpilot.experiments.league.workload import load_suite
 from lrpilot.experiments.reproduce.as_good_or_better import (
     BASELINES,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lrpilot.agents.train import commit
 from lrpilot.experiments.reproduce.common import Number, Options, Reproduction, command, main
+from lrpilot.files import commit
 
 NUMBERS = [Number("gain, nats", 0.5, 0.25, 0.75, "superior", "a paper"), Number("steps", np.inf)]
 seen: list[Options] = []

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lrpilot.experiments.league.compete import Budget
 from lrpilot.experiments.league.document import Cell
+from lrpilot.experiments.league.tune_and_score import Budget
 from lrpilot.experiments.league.workload import load_suite
 from lrpilot.experiments.reproduce.greedy_and_hypergradient import (
     COLOURS,

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from lrpilot.arrays import Floats
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.league.feedback import Greedy
 from lrpilot.experiments.league.schedules import FixedSchedule
 from lrpilot.experiments.reproduce.greedy_robustness import (
     Ratio,
     label_noise,
+    observed_noise,
+    observed_numbers,
     on_networks,
     picture,
     ratio,
     ratio_numbers,
-    told_noise,
-    told_numbers,
 )
-from lrpilot.experiments.reproduce.overheard import KINDS, Overheard
+from lrpilot.experiments.reproduce.noisy_losses import KINDS, NoisyLosses
 from lrpilot.experiments.reproduce.parabola import CONDITIONS, DIMENSIONS, STEPS, cosine, descend, greedy
-from lrpilot.signals import Floats
 from tests.experiments.reproduce.small import short, small_nmf
 
 ONES = np.ones(len(KINDS))
@@ -60,7 +60,7 @@ def test_random_spikes_are_rare_and_as_high_as_said() -> None:
 
 def test_told_noise_reaches_only_those_who_listen() -> None:
     nmf = replace(small_nmf(1), seed=5)
-    finals = told_noise(nmf, 0.5)
+    finals = observed_noise(nmf, 0.5)
     for name in ("constant", "linear-to-zero", "cosine", "GreedyLR, told no noise"):
         np.testing.assert_array_equal(finals[name], np.broadcast_to(finals[name][0], finals[name].shape))
     assert len(np.unique(finals["GreedyLR"], axis=0)) > 1
@@ -70,7 +70,7 @@ def test_told_noise_reaches_only_those_who_listen() -> None:
 
 def test_noise_of_no_strength_changes_nothing() -> None:
     nmf = small_nmf(1)
-    silent = Overheard(**vars(nmf), strength=0.0)
+    silent = NoisyLosses(**vars(nmf), strength=0.0)
     shape = Greedy().shapes[0]
     np.testing.assert_array_equal(Greedy().run(shape, ONES, silent).final, Greedy().run(shape, ONES, nmf).final)
     with pytest.raises(ValueError, match="9 kinds"):
@@ -130,14 +130,16 @@ def test_labels_are_random_as_told() -> None:
 def test_numbers_and_picture_of_known_results() -> None:
     same, differs = np.zeros((9, 2)), np.arange(9.0)[:, None] * np.ones((9, 2))
     names = ("constant", "linear-to-zero", "cosine", "GreedyLR, told no noise")
-    told = {0.5: dict.fromkeys(names, same) | dict.fromkeys(("GreedyLR", "ReduceLROnPlateau", "universal"), differs)}
-    named = {number.name: number.measured for number in told_numbers(told)}
+    observed = {
+        0.5: dict.fromkeys(names, same) | dict.fromkeys(("GreedyLR", "ReduceLROnPlateau", "universal"), differs)
+    }
+    named = {number.name: number.measured for number in observed_numbers(observed)}
     assert (named["cosine: distinct results of 9"], named["GreedyLR: distinct results of 9"]) == (1, 9)
     assert named["GreedyLR: told noise of strength 0.5, mean cost, nats"] == 4.5
     assert named["GreedyLR: the same, worst kind (adversarial), nats"] == 8.0
     flat = Ratio(np.array([1 / 16, 1.0, 16.0]), np.zeros(3), np.log([1.0, 0.5, 1.0]), float(np.log(3)))
     figure = picture(
-        told, {"parabolas": flat, "networks, 0 % random labels": flat, "networks, 9 % random labels": flat}
+        observed, {"parabolas": flat, "networks, 0 % random labels": flat, "networks, 9 % random labels": flat}
     )
     texts = [text.get_text() for text in figure.axes[3].texts]
     assert texts == ["48×", "1×", "3×", *["1×", "2×", "1×", "3×"] * 2]

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrpilot.experiments.league.compete import Budget
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.document import Cell, League, TaskInfo
 from lrpilot.experiments.league.feedback import Greedy
 from lrpilot.experiments.league.schedules import FixedSchedule
+from lrpilot.experiments.league.tune_and_score import Budget
 from lrpilot.experiments.league.workload import Workload, load_suite
 from lrpilot.experiments.reproduce.common import Options
 from lrpilot.experiments.reproduce.greedy_schedules import (
@@ -27,8 +28,7 @@ from lrpilot.experiments.reproduce.greedy_schedules import (
     tuned_cell,
     workloads,
 )
-from lrpilot.greedy_rule import GreedyRule, GreedySettings
-from lrpilot.signals import Floats
+from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
 
 TINY = Budget(problems=2, base_lrs=3, shapes=1)
 

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from lrpilot.arrays import Floats
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.reproduce.images_and_text import (
     Played,
@@ -20,7 +21,6 @@ from lrpilot.experiments.reproduce.images_and_text import (
     play,
     share_to_cosine,
 )
-from lrpilot.signals import Floats
 from tests.experiments.reproduce.small import short
 
 

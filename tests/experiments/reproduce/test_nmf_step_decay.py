@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lrpilot.experiments.league.compete import Budget
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.schedules import FixedSchedule
+from lrpilot.experiments.league.tune_and_score import Budget
 from lrpilot.experiments.league.workload import Workload
 from lrpilot.experiments.reproduce.nmf_step_decay import (
     CLIPPED,
@@ -51,18 +51,18 @@ def test_lrs_are_what_they_are_called(sweeps: dict[str, Runs]) -> None:
 
 
 def test_only_unclipped_runs_diverge(sweeps: dict[str, Runs]) -> None:
-    assert sweeps[INITIAL].failed[2].mean() > 0.5
-    assert not sweeps[CLIPPED].failed.any()
-    assert not sweeps[INITIAL].failed[0].any()
+    assert sweeps[INITIAL].diverged[2].mean() > 0.5
+    assert not sweeps[CLIPPED].diverged.any()
+    assert not sweeps[INITIAL].diverged[0].any()
 
 
 def test_sweep_joins_tasks_and_finds_the_lowest_diverging_lr() -> None:
     count, final = len(SWEEP), np.linspace(-1, 1, len(SWEEP))[:, None] ** 2 * np.ones(2) - 3
     curve = np.linspace(0, 1, 13)[:, None] * np.ones((count, 1, 2))
-    failed = np.zeros((count, 2), dtype=bool)
-    failed[14:, 0] = True
-    runs = Runs(final, failed, curve, curve[:, 1:], np.linspace(0, 1, 13), 240.0, 0.1, 0.2)
-    calm = replace(runs, failed=np.zeros_like(failed))
+    diverged = np.zeros((count, 2), dtype=bool)
+    diverged[14:, 0] = True
+    runs = Runs(final, diverged, curve, curve[:, 1:], np.linspace(0, 1, 13), 240.0, 0.1, 0.2)
+    calm = replace(runs, diverged=np.zeros_like(diverged))
     sweep = Sweep.of([runs, calm])
     assert sweep.final.shape == (count, 4)
     np.testing.assert_allclose(sweep.early, 0.25)  # a quarter of the run

@@ -1,0 +1,78 @@
+"""The Gymnasium shells: one run, the batch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import indent
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpilot.envs.families import make_process
+from lrpilot.envs.family import Family
+from lrpilot.envs.process import Decisions, Process
+from lrpilot.envs.shells.spaces import action_space, observation_space, observation_table
+from lrpilot.signals import SIGNALS
+
+
+class AbstractScheduleEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
+    """Choose the learning rate of one training run; `env_class` makes the environment of a family.
+
+    Args:
+        problems: The distribution of problems; the family's default one if None.
+        decisions: Decisions a run, SGD steps between two, range of the action, guard, penalty.
+        data: Names of the data sets that problems are made of.
+        render_mode: None; there is nothing to render.
+    """
+
+    family: ClassVar[str]
+    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own convention)
+
+    def __init__(
+        self,
+        problems: Any = None,
+        decisions: Decisions | None = None,
+        data: Sequence[str] = (),
+        render_mode: str | None = None,
+    ) -> None:
+        self.observation_space = observation_space()  # type: ignore[assignment]
+        self.action_space = action_space()  # type: ignore[assignment]
+        self.render_mode = render_mode
+        self.process = make_process(self.family, 1, problems, decisions, data)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Draw a new problem; with a seed, a reproducible one."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.process.seed(seed)
+        observation = self.process.reset()[0]
+        return observation, {name: float(value[0]) for name, value in process_info(self.process).items()}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Hold one LR share for an interval of SGD steps."""
+        observation, reward, terminated = self.process.step(np.asarray(action, dtype=np.float64).reshape(1))
+        info = {name: float(value[0]) for name, value in process_info(self.process).items()}
+        return observation[0], float(reward[0]), bool(terminated[0]), False, info
+
+
+def env_class(family: Family) -> type[AbstractScheduleEnv]:
+    """Return the environment of a family; its docstring holds the table of observations.
+
+    Args:
+        family: Which.
+    """
+    parts = {"{observations}": observation_table(), "{signals}": str(len(SIGNALS))}
+    doc = indent(family.description, "    ").strip()
+    for name, text in parts.items():
+        doc = doc.replace(name, text)
+    return type(f"{family.name.upper()}Env", (AbstractScheduleEnv,), {"__doc__": doc, "family": family.name})
+
+
+def process_info(process: Process) -> dict[str, NDArray[np.float64]]:
+    """Return what the shells put into `info`, each of shape (B,)."""
+    task = process.task
+    return {"lr": process.lr, task.reference_name: process.reference, "objective": task.objective()}

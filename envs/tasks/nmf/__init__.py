@@ -1,0 +1,1 @@
+"""Stochastic non-negative matrix factorisation."""

@@ -1,0 +1,1 @@
+"""Policies for other run-times: ONNX files, and replays of recorded runs."""

@@ -1,0 +1,1 @@
+"""Learned and greedy schedules as torch schedulers."""

@@ -1,0 +1,266 @@
+"""GreedyLR's rule without any framework: a stream of metrics moves a list of LR levels up and down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from lrpilot.control import BACK_OFF
+
+Mode = Literal["min", "max"]
+ThresholdMode = Literal["abs", "rel"]
+Compat = Literal["transformers"]
+HUGE = 2.0**1000  # the sum of larger metrics could overflow, so they count as infinite
+
+
+@dataclass(frozen=True)
+class GreedySettings:
+    """Everything that the rule of arXiv 2512.14527 can be told, but the bounds.
+
+    A *step* here is one metric given to the rule.
+
+    Attributes:
+        mode: Whether a lower ("min") or a higher ("max") metric is better.
+        factor: F, in (0, 1): the levels are divided by it to rise and multiplied by it to fall.
+        patience: Steps in a row that must be better (or not better) before a move is asked for, less one.
+        threshold: By how much the best metric so far must be beaten, at least 0.
+        threshold_mode: "abs": by `threshold`; "rel": by `threshold` times the best metric's size.
+        cooldown: Steps to wait after the levels fell; the best metric is not updated meanwhile.
+        warmup: Steps to wait after the levels rose; likewise.
+        eps: Changes of a level that are not larger are not made; in the unit of the levels.
+        smooth: Whether the mean of the last `window_size` metrics takes the place of the metric.
+        window_size: How many metrics are averaged.
+        reset_start: After so many falls asked for at the floor, everything starts again. At least 1.
+        compat: None, or "transformers": exactly what the class of `transformers` 5.23 does, defects included.
+
+    Raises:
+        ValueError: A setting is out of range; the message names it.
+    """
+
+    mode: Mode = "min"
+    factor: float = 0.95
+    patience: int = 10
+    threshold: float = 1e-6
+    threshold_mode: ThresholdMode = "abs"
+    cooldown: int = 0
+    warmup: int = 0
+    eps: float = 1e-8
+    smooth: bool = False
+    window_size: int = 50
+    reset_start: int = 500
+    compat: Compat | None = None
+
+    def __post_init__(self) -> None:
+        rules = {
+            "mode": (self.mode in get_args(Mode), "min or max"),
+            "factor": (0 < self.factor < 1, "above 0 and below 1"),
+            "patience": (self.patience >= 0, "at least 0"),
+            "threshold": (0 <= self.threshold < math.inf, "a finite number, at least 0"),
+            "threshold_mode": (self.threshold_mode in get_args(ThresholdMode), "abs or rel"),
+            "cooldown": (self.cooldown >= 0, "at least 0"),
+            "warmup": (self.warmup >= 0, "at least 0"),
+            "eps": (0 <= self.eps < math.inf, "a finite number, at least 0"),
+            "window_size": (self.window_size >= 1, "at least 1"),
+            "reset_start": (self.reset_start >= 1, "at least 1"),
+            "compat": (self.compat in {None, *get_args(Compat)}, "None or transformers"),
+        }
+        for name, (kept, allowed) in rules.items():
+            if not kept:
+                raise ValueError(f"{name} must be {allowed}, not {getattr(self, name)!r}")
+
+
+class GreedyRule:
+    """Raise all levels by 1/F after a run of better metrics, lower them by F after a run of others.
+
+    "Better" means better than the best so far, by more than the threshold. A metric that is not finite (or above
+    2^1000 in size) is left out, and the levels are halved at once, down to their floor; that counts as a fall.
+    A level is at its floor once it can't fall any more: at its `min_lr`, or where a fall would be no larger than
+    `eps`.
+
+    With `compat="transformers"` a NaN is a metric like any other, so it never leaves the mean; "rel" multiplies the
+    best metric by 1 ∓ threshold, so that a negative one is beaten by what is worse; the mean is taken of a running
+    sum, which drifts; only `min_lr` is a floor; and a level may start outside its bounds.
+
+    Args:
+        settings: What the rule was told.
+        starts: The levels at the start and after a reset: LRs per step, or LRs over base LR.
+        min_lrs: Their lower bounds, same length and unit.
+        max_lrs: Their upper bounds, same length and unit.
+
+    Attributes:
+        levels: The levels now.
+        skipped: Metrics so far that were not finite and hence left out.
+        starts: As the argument.
+        min_lrs: As the argument.
+        max_lrs: As the argument.
+
+    Raises:
+        ValueError: The bounds don't satisfy 0 <= min_lr <= start <= max_lr, or in compat 0 <= min_lr <= max_lr.
+
+    Example:
+        >>> rule = GreedyRule(GreedySettings(factor=0.5, patience=1), [1.0], [0.1], [4.0])
+        >>> trace = []
+        >>> for loss in (3.0, 2.0, 2.5, 2.5, 2.5, 2.5, math.nan):
+        ...     rule.update(loss)
+        ...     trace += rule.levels
+        >>> trace
+        [1.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.25]
+    """
+
+    def __init__(
+        self, settings: GreedySettings, starts: Sequence[float], min_lrs: Sequence[float], max_lrs: Sequence[float]
+    ) -> None:
+        self.settings = settings
+        self.skipped = 0
+        self.levels: list[float] = []
+        self.starts: list[float] = []
+        self.min_lrs: list[float] = []
+        self.max_lrs: list[float] = []
+        for start, min_lr, max_lr in zip(starts, min_lrs, max_lrs, strict=True):
+            self.add(start, min_lr, max_lr)
+        self._sign = 1.0 if settings.mode == "min" else -1.0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be as at the start, but for the levels."""
+        self._best = math.inf
+        self._window: list[float] = []
+        self._sum = 0.0  # of the window; read in compat only, where its rounding errors are part of the trace
+        self._good: int = 0  # better metrics in a row
+        self._bad: int = 0  # others in a row
+        self._wait: int = 0  # metrics still to be waited for
+        self._floor_hits: int = 0  # falls asked for at the floor
+
+    def add(self, start: float, min_lr: float, max_lr: float) -> None:
+        """Take in one more level, which moves with the others from now on.
+
+        Args:
+            start: The level now and after a reset.
+            min_lr: Its lower bound, same unit.
+            max_lr: Its upper bound, same unit.
+
+        Raises:
+            ValueError: As the class.
+        """
+        if self.settings.compat is not None:
+            kept, allowed = 0 <= min_lr <= max_lr, "0 <= min_lr <= max_lr"
+        else:
+            kept = 0 <= min_lr <= start <= max_lr < math.inf and start > 0
+            allowed = f"0 <= min_lr <= start <= max_lr < inf with a start above 0, here {start}"
+        if not kept:
+            raise ValueError(f"min_lr and max_lr must satisfy {allowed}, not {min_lr} and {max_lr}")
+        columns = (self.levels, self.starts, self.min_lrs, self.max_lrs)
+        for values, value in zip(columns, (start, start, min_lr, max_lr), strict=True):
+            values.append(float(value))
+
+    def update(self, metric: float) -> None:
+        """Take in one metric and move the levels.
+
+        Args:
+            metric: What is to be minimised or maximised, in any unit.
+        """
+        settings = self.settings
+        value = self._sign * float(metric)  # from here on, lower is better
+        if settings.compat is None and not abs(value) <= HUGE:
+            self._back_off()
+            return
+        if settings.smooth:
+            value = self._mean_with(value)
+        if self._wait > 0:
+            self._wait -= 1
+            return
+        if value < self._target():
+            self._best, self._good, self._bad = value, self._good + 1, 0
+        else:
+            self._good, self._bad = 0, self._bad + 1
+        if self._good > settings.patience:
+            self._raise()
+        elif self._bad > settings.patience:
+            self._lower()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes over a run, and the levels' bounds: plain data in a flat dictionary."""
+        values = {name: getattr(self, attribute) for name, attribute in _STATE.items()}
+        values["compat"] = self.settings.compat
+        return {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned; the next levels are bit for bit what they would have been.
+
+        Args:
+            state: A dictionary from `state`, of a rule with the same settings.
+
+        Raises:
+            ValueError: An entry is missing, or `compat` was another; nothing was changed then.
+        """
+        missing = [name for name in (*_STATE, "compat") if name not in state]
+        if missing:
+            raise ValueError(f"this is no state of a GreedyRule: {', '.join(missing)} missing")
+        if state["compat"] != self.settings.compat:
+            raise ValueError(f"compat must be {state['compat']!r}, as it was when the state was saved")
+        for name, attribute in _STATE.items():
+            setattr(self, attribute, list(state[name]) if isinstance(state[name], list) else state[name])
+
+    def _mean_with(self, value: float) -> float:
+        self._window.append(value)
+        self._sum += value
+        if len(self._window) > self.settings.window_size:
+            self._sum -= self._window.pop(0)
+        exact = self.settings.compat is None
+        return (math.fsum(self._window) if exact else self._sum) / len(self._window)
+
+    def _target(self) -> float:
+        """What a metric must be below to be better."""
+        threshold = self.settings.threshold
+        if self.settings.threshold_mode == "abs":
+            return self._best - threshold
+        if self.settings.compat is not None:
+            return self._best * (1.0 - self._sign * threshold)
+        return self._best - threshold * abs(self._best) if math.isfinite(self._best) else self._best
+
+    def _raise(self) -> None:
+        wanted = [min(old / self.settings.factor, high) for old, high in zip(self.levels, self.max_lrs, strict=True)]
+        moves = zip(wanted, self.levels, strict=True)
+        self.levels = [new if new - old > self.settings.eps else old for new, old in moves]
+        self._floor_hits = self._good = 0
+        self._wait = self.settings.warmup
+
+    def _lower(self) -> None:
+        wanted = [max(old * self.settings.factor, low) for old, low in zip(self.levels, self.min_lrs, strict=True)]
+        before = self.levels
+        self.levels = [new if old - new > self.settings.eps else old for new, old in zip(wanted, before, strict=True)]
+        may_stick = self.settings.compat is None  # a fall too small to be made is a floor as well
+        floored = (
+            now <= low or (may_stick and now == old)
+            for now, old, low in zip(self.levels, before, self.min_lrs, strict=True)
+        )
+        self._floor_hits += all(floored)
+        if self._floor_hits >= self.settings.reset_start:
+            self.levels = list(self.starts)
+            self._forget()
+        self._bad = 0
+        self._wait = self.settings.cooldown
+
+    def _back_off(self) -> None:
+        self.skipped += 1
+        self.levels = [max(old * BACK_OFF, low) for old, low in zip(self.levels, self.min_lrs, strict=True)]
+        self._good = self._bad = 0
+        self._wait = self.settings.cooldown
+
+
+_STATE = {  # name in the state -> attribute
+    "levels": "levels",
+    "starts": "starts",
+    "min_lrs": "min_lrs",
+    "max_lrs": "max_lrs",
+    "skipped": "skipped",
+    "best": "_best",
+    "window": "_window",
+    "sum": "_sum",
+    "good": "_good",
+    "bad": "_bad",
+    "wait": "_wait",
+    "floor_hits": "_floor_hits",
+}
