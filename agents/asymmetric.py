@@ -5,8 +5,6 @@ knows it predicts returns better, so the policy gradient has less variance; the 
 Source: Pinto et al., "Asymmetric actor critic for image-based robot learning" (2018), arXiv:1710.06542.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import pairwise
@@ -43,13 +41,11 @@ class SplitExtractor(nn.Module):
 
     def forward_actor(self, features: Tensor) -> Tensor:
         """Return the actor's latent vector; the hidden state does not enter."""
-        latent: Tensor = self.policy_net(features[..., : len(self.signals)])
-        return latent
+        return self.policy_net(features[..., : len(self.signals)])
 
     def forward_critic(self, features: Tensor) -> Tensor:
         """Return the critic's latent vector."""
-        latent: Tensor = self.value_net(features)
-        return latent
+        return self.value_net(features)
 
 
 class AsymmetricPolicy(ActorCriticPolicy):

@@ -6,8 +6,6 @@ hidden units are saturated on all others, and a gate, a unit that is 1 on that c
 away what they then add. So an ensemble is a file like any other, and whatever reads policies reads it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import chain, pairwise

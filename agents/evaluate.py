@@ -1,7 +1,5 @@
 """Play whole runs under a policy and record them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,8 +40,7 @@ class Episodes:
     @property
     def final(self) -> Floats:
         """Final log loss relative to the start, shape (P,); a diverged run counts as tenfold worse."""
-        final: Floats = self.log_loss[-1]
-        return final
+        return self.log_loss[-1]
 
 
 def play(act: Act, process: Process) -> Episodes:

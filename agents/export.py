@@ -1,7 +1,5 @@
 """From a Stable-Baselines3 model to a policy file."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which problems may be used for what: four roles that share neither a seed nor (but for tuning) a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, get_args

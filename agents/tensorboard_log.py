@@ -1,7 +1,5 @@
 """What a run writes to TensorBoard beyond PPO's own diagnostics. All tags are here, and in the README's table."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

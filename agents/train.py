@@ -1,7 +1,5 @@
 """PPO over the batched environment, with selection on validation problems and exact resuming."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

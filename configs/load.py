@@ -1,7 +1,5 @@
 """Reading recipes: YAML, overrides from the command line, and the names that keys had in earlier versions."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,8 +92,7 @@ def renamed(raw: Any) -> Any:
 
 def dump(recipe: Recipe) -> str:
     """Return the resolved recipe as YAML; `load_recipe` reads it back."""
-    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    return text
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

@@ -1,7 +1,5 @@
 """What a run is made of: one frozen model a recipe, each of its sections checked."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The sections of a recipe that all families have; those of problems and decisions are where these are made."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Self
 

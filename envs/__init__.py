@@ -10,8 +10,7 @@ from gymnasium.envs.registration import register, registry
 
 from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Decisions as Decisions
-from lrpilot.envs.shells.gym_env import env_class
-from lrpilot.envs.shells.vector_env import vector_env_class
+from lrpilot.envs.shells.gym_env import env_class, vector_env_class
 from lrpilot.envs.tasks.linear.problems import LinearProblems as LinearProblems
 from lrpilot.envs.tasks.nets.problems import NetProblems as NetProblems
 from lrpilot.envs.tasks.nmf.problems import NMFProblems as NMFProblems

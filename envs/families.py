@@ -1,7 +1,5 @@
 """The families of tasks, one line each, and the batched decision process of each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple

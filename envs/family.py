@@ -1,7 +1,5 @@
 """What a family of tasks is: everything that the rest of the project needs to know of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name

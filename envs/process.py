@@ -1,7 +1,5 @@
 """The decision process around a task: what an agent sees, does and is paid for, for B runs at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -167,8 +165,7 @@ class Process:
 
     def _elapsed(self) -> Floats:
         """Steps made at the last decision, in units of the mean interval, shape (B,)."""
-        elapsed: Floats = self.times[np.minimum(self.decision, self.config.decisions)] / self.steps
-        return elapsed
+        return self.times[np.minimum(self.decision, self.config.decisions)] / self.steps
 
     def _steps_to_next(self) -> int:
         """SGD steps until the next decision; the same for all runs, which are in step if intervals differ."""

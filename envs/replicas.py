@@ -1,7 +1,5 @@
 """Runs that share a problem and its noise, and are rewarded relative to each other."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,5 +78,4 @@ class ReplicaGroups:
 
     def _over_median(self, of_runs: Floats) -> Floats:
         groups = of_runs.reshape(-1, self.replicas)
-        over: Floats = (groups - np.median(groups, 1, keepdims=True)).ravel()
-        return over
+        return (groups - np.median(groups, 1, keepdims=True)).ravel()

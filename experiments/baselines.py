@@ -1,7 +1,5 @@
 """The schedules that people use, as functions of progress, and the grids that they are tuned on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal

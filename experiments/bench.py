@@ -1,7 +1,5 @@
 """Speed, in one run: python -m lrpilot.experiments.bench (or make bench)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The linear task's known optimum: the learned schedule beside Chebyshev's step sizes and the tuned baselines."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +120,7 @@ def _best(result: Comparison) -> list[Candidate]:
 
 
 def _whole(curvature: Floats) -> Floats:
-    positive: Floats = np.where(curvature > 0, curvature, np.inf).min(1)
-    return positive
+    return np.where(curvature > 0, curvature, np.inf).min(1)
 
 
 def _share(share: float) -> Smallest:

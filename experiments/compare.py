@@ -1,7 +1,5 @@
 """The comparison: learned policies against tuned baselines, controls and the hindsight oracle."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What shows how good a family's policy is: the comparison with tuned baselines, and what else there is to show."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from abc import ABC, abstractmethod
@@ -133,8 +131,8 @@ class OnNetworks(AbstractEvidence):
         compare_on_networks(networks, policies, folder, console, json_path)
         if short := networks.on_short_runs:
             console.print(f"the same networks on runs of {short.horizon} steps")
-            beside = json_path and json_path.with_name(f"{json_path.stem}_{SHORT_RUNS}{json_path.suffix}")
-            compare_on_networks(short, policies, folder / SHORT_RUNS, console, beside)
+            json_short = json_path and json_path.with_name(f"{json_path.stem}_{SHORT_RUNS}{json_path.suffix}")
+            compare_on_networks(short, policies, folder / SHORT_RUNS, console, json_short)
 
     def after_training(self, run: Run, policy: SchedulePolicy, console: Console) -> dict[str, float]:
         """Compare; see `AbstractEvidence.after_training`."""

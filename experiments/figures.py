@@ -1,7 +1,5 @@
 """Figures of a comparison: loss curves, schedules with their spread, who beats whom."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

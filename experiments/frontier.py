@@ -5,8 +5,6 @@ minimum once its distance from it exceeds `RADIUS` times the distance at the sta
 overflows. Linear theory says: never for c < 1, always for c > 1 if the start has a part along the top eigenvector.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """GreedyLR on many runs side by side: the rule of `lrpilot.GreedyLR`, one for each run."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lrpilot.arrays import Floats

@@ -1,18 +1,10 @@
-"""What `lrpilot train` and `lrpilot compare` show for networks: a table, a file with every number, and two figures.
+"""What `lrpilot train` and `lrpilot compare` show for networks: a table, a file with every number, and two figures."""
 
-python -m lrpilot.experiments.network_report COMPARE.json FIGURE.png draws what a wrong base LR costs anew.
-"""
-
-from __future__ import annotations
-
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,6 +15,7 @@ from lrpilot.arrays import Floats
 from lrpilot.configs import ConfigError
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.compare import replay, untrained
+from lrpilot.experiments.network_figures import LEARNED, REFERENCE, lr_error, schedules
 from lrpilot.experiments.networks import (
     ERRORS,
     FAMILIES,
@@ -37,18 +30,10 @@ from lrpilot.files import commit, write_json
 from lrpilot.policy import SchedulePolicy
 
 AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above it; more than 2 % below it
-LEARNED, HIDDEN = "learned", "the same, gradients and weights hidden"
+HIDDEN = "the same, gradients and weights hidden"
 UNTRAINED, REPLAY = "control: untrained policy", "control: replay of the mean schedule"
-REFERENCE, PACEMAKER = "linear-to-zero", "cosine"  # what losses are compared with; whose final loss is to be reached
+PACEMAKER = "cosine"  # whose final loss is to be reached
 SHORT_RUNS = "shorter"  # folder of the comparison on short runs, inside that of the other
-COLOURS = {
-    LEARNED: "#c1121f",
-    "linear-to-zero": "#1f77b4",
-    "cosine": "#2ca02c",
-    "WSD": "#ff7f0e",
-    "constant": "#9467bd",
-    "GreedyLR": "#8c564b",
-}
 
 
 def compare_on_networks(
@@ -94,7 +79,7 @@ def compare_on_networks(
         return results
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     write_json(folder / "compare.json", as_json(recipe, results))
-    drawn = {"lr_error": lr_error(as_json(recipe, results)), "schedules": _schedules(results)}
+    drawn = {"lr_error": lr_error(as_json(recipe, results)), "schedules": schedules(results)}
     for name, figure in drawn.items():
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     return results
@@ -259,53 +244,3 @@ def _against(results: NetworkResults, rival: Floats) -> tuple[str, str, str]:
     excess = learned - (rival if rival.ndim == 1 else rival.mean(0))
     good, better = (excess <= AS_GOOD).mean(), (excess < BETTER).mean()
     return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]", f"{good:.0%}", f"{better:.0%}"
-
-
-def lr_error(document: dict[str, Any]) -> Figure:
-    """Draw how much a wrong base LR costs, for the learned schedule and for fixed ones.
-
-    Args:
-        document: What `as_json` returned, or `compare.json` holds.
-
-    Returns:
-        The figure.
-    """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    reference = np.array(document["tuned"][REFERENCE]["final"])
-    wrong = {name.removesuffix(" 0"): runs["final"] for name, runs in document["from_wrong_base_lrs"].items()}
-    for name in (name for name in reversed(COLOURS) if name in wrong):
-        excess = (np.array(wrong[name]) - reference).mean(1)
-        width = 2.5 if name == LEARNED else 1
-        axes.plot(document["errors"], excess, marker="o", color=COLOURS[name], linewidth=width, label=name)
-    axes.axhline(0, color="grey", linestyle=":", linewidth=1)
-    axes.set_xscale("log", base=2)
-    axes.set(xlabel="base LR over the right one", ylabel=f"log test loss over that of tuned {REFERENCE}")
-    axes.set_title("What a wrong base LR costs on unseen networks")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def _schedules(results: NetworkResults) -> Figure:
-    """The learned LR over the right one, from each of the wrong base LRs."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    multiple = _policies(results)[0].log_multiple
-    progress = (results.shares[1:] + results.shares[:-1]) / 2
-    for index, (error, log) in enumerate(zip(ERRORS, multiple, strict=True)):
-        low, middle, high = np.exp(np.percentile(log, [25, 50, 75], axis=1)) * error
-        colour = f"C{index}"
-        axes.fill_between(progress, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(progress, middle, color=colour, label=f"base LR × {error:g}")
-    axes.plot(progress, 1 - progress, color="black", linestyle="--", linewidth=1, label=f"tuned {REFERENCE}")
-    axes.set_yscale("log")
-    axes.set(xlabel="share of the horizon", ylabel="LR / right base LR", ylim=(3e-4, 30))
-    axes.set_title("Learned schedules: median and middle half of the problems")
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-if __name__ == "__main__":
-    lr_error(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))).savefig(sys.argv[2], dpi=150)

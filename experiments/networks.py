@@ -184,8 +184,7 @@ class NetworkResults:
     @property
     def right(self) -> Floats:
         """Tuned base LR of linear-to-zero for each network, in units of the one that seems right, shape (N,)."""
-        chosen: Floats = self.base_lrs[self.setting["linear-to-zero"]]
-        return chosen
+        return self.base_lrs[self.setting["linear-to-zero"]]
 
 
 def compare_networks(

@@ -1,7 +1,5 @@
 """From a recipe to a trained policy and its evidence: what `lrpilot train` and `lrpilot compare` do."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Networks in plain torch on data never trained on, by the loop that the README sh
 from the LR that people begin with, and from LRs 16 times off, against schedules tuned for each network.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence

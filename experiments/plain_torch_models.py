@@ -4,8 +4,6 @@ No policy was trained on any of them. The tasks of `envs` are functional; none o
 LSTM, and those with batch normalisation, which an agent of `universal` practises on, use the batch at hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
@@ -63,8 +61,7 @@ class Recurrent(nn.Module):
         """Return logits."""
         rows = inputs.transpose(1, 2).flatten(2) if self.embedding is None else self.embedding(inputs)
         states = self.lstm(rows)[0]
-        logits: Tensor = self.head(states).transpose(1, 2) if self.every_step else self.head(states[:, -1])
-        return logits
+        return self.head(states).transpose(1, 2) if self.every_step else self.head(states[:, -1])
 
 
 class Encoder(nn.Module):
@@ -79,8 +76,7 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits."""
-        logits: Tensor = self.head(self.layer(self.embedding(inputs) + self.places).mean(1))
-        return logits
+        return self.head(self.layer(self.embedding(inputs) + self.places).mean(1))
 
 
 class TextCNN(nn.Module):
@@ -96,8 +92,7 @@ class TextCNN(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits."""
         features = self.norm(self.convolution(self.embedding(inputs).transpose(1, 2)))
-        logits: Tensor = self.head(features.relu().amax(2))
-        return logits
+        return self.head(features.relu().amax(2))
 
 
 def _dense(data: Dataset, layers: int, between: Callable[[], list[nn.Module]]) -> nn.Module:

@@ -3,8 +3,6 @@
 For each a response surface; for those of networks also the schedules that they choose on probe tasks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

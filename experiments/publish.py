@@ -1,7 +1,5 @@
 """Choose the policy that is published: python -m lrpilot.experiments.publish RUN … (finished runs of one recipe)."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 loss measured along the run. The table that it prints holds every figure that the README gives of it.
 """
 
-from __future__ import annotations
-
 import argparse
 import pydoc_data.topics
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whole real matrices, factorised in a plain PyTorch loop: learned schedule against each tuned baseline."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor

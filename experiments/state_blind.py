@@ -4,8 +4,6 @@ An agent trained like the shipped one, by the same recipe and as long, which see
 its own LR: what it can learn is one schedule.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from lrpilot.agents.train import train
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.families import FAMILIES
-from lrpilot.experiments.network_report import REFERENCE
+from lrpilot.experiments.network_figures import REFERENCE
 from lrpilot.experiments.networks import ERRORS, SCORED, compare_networks
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.files import commit, write_json

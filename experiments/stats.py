@@ -1,7 +1,5 @@
 """Statistics of paired comparisons over problems."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

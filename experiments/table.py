@@ -1,7 +1,5 @@
 """The comparison as a table on the terminal."""
 
-from __future__ import annotations
-
 from rich import box
 from rich.console import Console
 from rich.table import Table

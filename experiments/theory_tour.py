@@ -3,8 +3,6 @@
 Each picture has a function that measures and one that draws; all LRs are per step.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Callable, Iterator

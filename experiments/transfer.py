@@ -1,7 +1,5 @@
 """Zero-shot transfer: python -m lrpilot.experiments.transfer (or make transfer). Policies where they never trained."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,7 @@ from lrpilot.agents.export import check_control
 from lrpilot.configs import load_recipe
 from lrpilot.configs.load import HERE
 from lrpilot.configs.recipe import NetRecipe
-from lrpilot.experiments.network_report import REFERENCE
+from lrpilot.experiments.network_figures import REFERENCE
 from lrpilot.experiments.networks import ERRORS, NetworkResults, Tick, compare_networks
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.files import commit, write_json

@@ -1,7 +1,5 @@
 """Run baselines on fixed problems; tune each; find the best of many in hindsight."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -111,8 +109,7 @@ def by_setting(of_runs: Floats, count: int) -> Floats:
 
 
 def _final(candidates: Sequence[Candidate], recipe: Recipe, role: Role, size: int) -> Floats:
-    final: Floats = run_baselines(candidates, recipe, role, size)[:, -1]
-    return final
+    return run_baselines(candidates, recipe, role, size)[:, -1]
 
 
 def run_all(

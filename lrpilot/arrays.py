@@ -3,8 +3,6 @@
 On single numbers NumPy's functions are about ten times slower than the standard library's.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple

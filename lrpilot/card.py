@@ -1,7 +1,5 @@
 """The card of a policy file: what the policy observes and what its actions mean, read without its weights."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping

@@ -4,8 +4,6 @@ The only definition. Environment, card, scheduler, export and descriptions all u
 runs side by side (arrays of shape (B,)).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -152,8 +150,8 @@ class Control:
             return log_multiple, highest_loss
         f = elementary(loss)
         lowered = f.maximum(log_multiple - self.spike_guard, self.log_low)
-        highest = f.where(f.isfinite(loss), f.maximum(loss, highest_loss), highest_loss)
-        return f.where(is_spike(loss, highest_loss), lowered, log_multiple), highest
+        next_highest = f.where(f.isfinite(loss), f.maximum(loss, highest_loss), highest_loss)
+        return f.where(is_spike(loss, highest_loss), lowered, log_multiple), next_highest
 
 
 def is_spike(loss: Numbers, highest_loss: Numbers) -> Any:

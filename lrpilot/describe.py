@@ -1,7 +1,5 @@
 """The card of a policy as text that a person reads before trusting it."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +39,14 @@ def describe(card: Mapping[str, Any], full: bool = False) -> str:
     return "\n".join([*lines, ""])
 
 
+def _headline(results: Any) -> Any:
+    """What was measured against tuned baselines, and single numbers; the rest is for the full description."""
+    if not isinstance(results, dict):
+        return results
+    first = {key: value for key, value in results.items() if key in {"against_best_tuned_baseline", "gain_over_tuned"}}
+    return first | {key: value for key, value in results.items() if not isinstance(value, dict)}
+
+
 def _sections(card: Card, full: bool) -> dict[str, Any]:
     trained = card.get("trained", SILENT)
     if isinstance(trained, dict):
@@ -50,7 +56,7 @@ def _sections(card: Card, full: bool) -> dict[str, Any]:
     every = {
         "for": card.get("summary", SILENT),
         "not for": card.get("not_for", SILENT),
-        "measured": card.get("results", SILENT) if full else _inline(card.get("results", SILENT)),
+        "measured": card.get("results", SILENT) if full else _inline(_headline(card.get("results", SILENT))),
         "LR": lr_formula(card.control),
         "decisions": _timing(card.control),
         "reads": f"losses{gradients}",

@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, and the commit that results belong to."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

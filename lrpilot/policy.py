@@ -3,8 +3,6 @@
 No pickle, no eval, no import by name: whatever is in the file, loading it runs none of it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

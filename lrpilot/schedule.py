@@ -1,7 +1,5 @@
 """The framework-free schedule of one run: losses come in by one door, an LR goes out."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping

@@ -5,8 +5,6 @@ is asinh(100 x) / 2: linear below 1 %, logarithmic above, so that a difference o
 100 can both be told from 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple

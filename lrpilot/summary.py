@@ -5,8 +5,6 @@ formulas, so there is no skew between training and use. Nothing here has a unit,
 of ratios, or cosines.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -39,7 +37,7 @@ def counts_as_loss(loss: Numbers) -> Any:
         A bool, or shape (B,).
 
     Example:
-        >>> counts_as_loss(0.0), counts_as_loss(math.nan)
+        >>> counts_as_loss(0.0), counts_as_loss(float("nan"))
         (True, False)
     """
     return elementary(loss).isfinite(loss)

@@ -4,8 +4,6 @@ Roulet, Agarwala, Grill, Swirszcz, Blondel and Pedregosa 2024, arXiv 2407.06183.
 `curvature.slope_and_curvature`.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

@@ -4,8 +4,6 @@ g is the gradient and H the Hessian of a loss with respect to P parameters, all 
 *gradient evaluation* is a forward and a backward pass over the data of the loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

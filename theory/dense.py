@@ -1,7 +1,5 @@
 """Slow references: explicit Hessians and exact singular values. Tests compare the fast paths with these."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ minimiser, D = ‖x_0 − x*‖, δ = f(x) − f(x*), F in (0, 1) the factor. "I
 step and carry the unit of 1 / L. The rule is that of arXiv 2512.14527; the proofs are given here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple, overload

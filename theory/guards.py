@@ -4,8 +4,6 @@ They measure the curvature that plain SGD meets. They are no certificate (`NMFBo
 at one point, and the loss is not quadratic. Adam and other preconditioned methods have another edge.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

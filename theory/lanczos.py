@@ -1,7 +1,5 @@
 """Largest eigenvalue of symmetric matrices that are known by their products alone, many side by side."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

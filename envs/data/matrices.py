@@ -3,12 +3,11 @@
 Each column is one sample, so that a mini-batch of columns is a mini-batch of samples.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,28 +78,11 @@ def list_matrices() -> list[str]:
     return sorted(_LOADERS)
 
 
-def _digits() -> Floats:
-    from sklearn.datasets import load_digits
+def sklearn_table(name: str) -> Any:
+    """Return a data set of scikit-learn, with its samples in `data` and their classes in `target`."""
+    from sklearn import datasets
 
-    return np.asarray(load_digits().data).T  # (64, 1797)
-
-
-def _iris() -> Floats:
-    from sklearn.datasets import load_iris
-
-    return np.asarray(load_iris().data).T  # (4, 150)
-
-
-def _wine() -> Floats:
-    from sklearn.datasets import load_wine
-
-    return np.asarray(load_wine().data).T  # (13, 178)
-
-
-def _breast_cancer() -> Floats:
-    from sklearn.datasets import load_breast_cancer
-
-    return np.asarray(load_breast_cancer().data).T  # (30, 569), row scales from 1e-3 to 1e3
+    return getattr(datasets, f"load_{name}")()
 
 
 def _image(name: str) -> Floats:
@@ -142,16 +124,16 @@ def _faces() -> Floats:
 
 
 _LOADERS: dict[str, Callable[[], Floats]] = {
-    "breast_cancer": _breast_cancer,
+    "breast_cancer": lambda: sklearn_table("breast_cancer").data.T,  # (30, 569), row scales from 1e-3 to 1e3
     "china": lambda: _image("china.jpg"),
-    "digits": _digits,
+    "digits": lambda: sklearn_table("digits").data.T,  # (64, 1797)
     "faces": _faces,
     "flower": lambda: _image("flower.jpg"),
-    "iris": _iris,
+    "iris": lambda: sklearn_table("iris").data.T,  # (4, 150)
     "leukemia": lambda: _expression("ALL_AML"),
     "medulloblastoma": lambda: _expression("Medulloblastoma"),
     "mnist": _mnist,
     "pydoc": _pydoc,
-    "wine": _wine,
+    "wine": lambda: sklearn_table("wine").data.T,  # (13, 178)
 }
 _LOADERS = {name: cache(loader) for name, loader in _LOADERS.items()}

@@ -4,8 +4,6 @@ They are for training policies alone. Real data sets are few; a policy that has 
 ways in which a loss can fall. Labelled ones can be `broad`: with up to 60 classes, and down to almost no noise.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,8 +83,7 @@ def _smooth(rng: np.random.Generator, count: int, shape: tuple[int, ...], expone
     fields: Floats = np.fft.ifftn(
         np.fft.fftn(rng.standard_normal((count, *shape)), axes=axes) * amplitude, axes=axes
     ).real
-    scaled: Floats = fields / fields.std()
-    return scaled
+    return fields / fields.std()
 
 
 def texts(rng: np.random.Generator, broad: bool = False) -> tuple[Symbols, Symbols]:

@@ -1,7 +1,5 @@
 """Real text as sequences of symbols, from frozen files: nothing is downloaded, and no Python version changes it."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import lzma

@@ -1,7 +1,5 @@
 """Views of a data set: fewer classes, fewer symbols, badly scaled features, noise. They make one data set many."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

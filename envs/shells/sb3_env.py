@@ -1,7 +1,5 @@
 """The Stable-Baselines3 shell: a `VecEnv` over one batched process."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

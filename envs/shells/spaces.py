@@ -1,7 +1,5 @@
 """The observation and action spaces that all shells share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

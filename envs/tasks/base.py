@@ -1,57 +1,13 @@
-"""What a task offers: to the decision process around it, and to methods that move its parameters themselves."""
-
-from __future__ import annotations
+"""What a task offers to the decision process around it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
 from lrpilot.displacement import DisplacementCosines, DisplacementTracker
-from lrpilot.envs.tasks.optimizers import AbstractOptimizer
-
-
-class AbstractParameterAccess(ABC):
-    """B runs with P parameters each, in one tensor, and their mini-batches.
-
-    Attributes:
-        parameters: Shape (B, P).
-        optimizer: The problem's own.
-        blocks: Numbers of parameters of the tensors that a network is made of, in order; they sum to P.
-    """
-
-    parameters: Tensor
-    optimizer: AbstractOptimizer
-    blocks: list[int]
-
-    @abstractmethod
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Draw the next mini-batch.
-
-        Returns:
-            Its loss (B,) and its gradient (B, P) at the parameters.
-        """
-
-    @abstractmethod
-    def loss_at(self, parameters: Tensor) -> Tensor:
-        """Return the loss of the drawn mini-batch at other parameters, shape (B, P) -> (B,)."""
-
-    @abstractmethod
-    def gradient_at(self, parameters: Tensor) -> Tensor:
-        """Return the gradient of the drawn mini-batch at other parameters, shape (B, P) -> (B, P)."""
-
-    @abstractmethod
-    def place(self, parameters: Tensor) -> None:
-        """Move the runs to other parameters, shape (B, P), or to the nearest that are allowed."""
-
-    def largest_lr(self) -> Tensor:
-        """Return the bound on the next LR, shape (B,), per step; infinite where there is none."""
-        return torch.full((len(self.parameters),), torch.inf)
 
 
 class AbstractTask(ABC):
@@ -142,10 +98,6 @@ class AbstractTask(ABC):
         Args:
             error: Base LR over the LR that seems right, shape (B,).
         """
-
-    def accesses(self) -> Sequence[AbstractParameterAccess]:
-        """Return accesses to the parameters of all runs, in order, for methods that do more than choose LRs."""
-        raise NotImplementedError(f"{type(self).__name__} can't be handed over to other methods")
 
     def _marked(self, slots: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Which runs begin anew, shape (B,): all of them, if none are named."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import singledispatch
 from itertools import accumulate
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lrpilot.arrays import Floats
 from lrpilot.displacement import DisplacementCosines
-from lrpilot.envs.tasks.base import AbstractParameterAccess, AbstractTask
+from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.workers import Make, Worker
 from lrpilot.envs.tasks.wrappers import Numbered
 
@@ -98,10 +99,6 @@ class CompositeTask(AbstractTask):
         here = [part.reference() for part in self.parts]
         return np.concatenate([*here, *(worker.reference for worker in self.workers)])
 
-    def accesses(self) -> Sequence[AbstractParameterAccess]:
-        """Return the accesses of all parts, which this process must compute; see `AbstractTask.accesses`."""
-        return [access for part in self.parts for access in part.accesses()]
-
     sgd_step = _over_parts("sgd_step", np.concatenate)
     gradient_sq = _over_parts("gradient_sq", np.concatenate)
     weights = _over_parts("weights", side_by_side)
@@ -140,6 +137,16 @@ def in_processes(make: Make, batch_size: int, processes: int) -> AbstractTask:
     here = make(batch_size // processes)
     if processes == 1:
         return here
-    whole = here if isinstance(here, CompositeTask) else CompositeTask([here])
-    whole.attach([Worker(make, batch_size // processes) for _ in range(processes - 1)])
-    return whole
+    return extended(here, [Worker(make, batch_size // processes) for _ in range(processes - 1)])
+
+
+@singledispatch
+def extended(task: AbstractTask, workers: Sequence[Worker]) -> AbstractTask:
+    """Return a task with further runs, like its own, in other processes."""
+    return extended(CompositeTask([task]), workers)
+
+
+@extended.register
+def _(task: CompositeTask, workers: Sequence[Worker]) -> AbstractTask:
+    task.attach(workers)
+    return task

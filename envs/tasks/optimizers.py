@@ -39,20 +39,6 @@ class AbstractOptimizer(ABC):
             lr: LR of each run, shape (B,), per step.
         """
 
-    def direction(self, parameters: Tensor, gradient: Tensor) -> Tensor:
-        """Take a gradient in, and return what a step would subtract from the parameters per unit of LR.
-
-        Args:
-            parameters: Shape (B, P), left as they are.
-            gradient: Shape (B, P).
-
-        Returns:
-            Shape (B, P).
-        """
-        moved = parameters.clone()
-        self.step(moved, gradient, torch.ones(len(parameters), dtype=parameters.dtype))
-        return parameters - moved
-
     def insert(self, slots: Tensor, other: AbstractOptimizer) -> None:
         """Take over settings and state of another optimizer of the same kind.
 

@@ -1,7 +1,5 @@
 """Tasks in processes of their own."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,16 +1,23 @@
 """Tasks seen in another way: from a guessed base LR instead of a bound, or with a number for the critic."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpilot.arrays import Floats, Weights
-from lrpilot.displacement import DisplacementCosines
+from lrpilot.arrays import Floats
 from lrpilot.envs.ranges import Range, log_uniform
-from lrpilot.envs.tasks.base import AbstractParameterAccess, AbstractTask
+from lrpilot.envs.tasks.base import AbstractTask
+
+
+def _delegated(name: str) -> Callable[..., Any]:
+    """A method that is that of the task."""
+
+    def method(self: "AbstractWrapper", *arguments: Any) -> Any:
+        return getattr(self.task, name)(*arguments)
+
+    return method
 
 
 class AbstractWrapper(AbstractTask):
@@ -25,58 +32,18 @@ class AbstractWrapper(AbstractTask):
         self.batch_size, self.hidden_size = task.batch_size, task.hidden_size
         self.reference_name, self.reward_weight = task.reference_name, task.reward_weight
 
-    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
-        """Draw new problems; see `AbstractTask.reset`."""
-        self.task.reset(rng, slots)
-
-    def sgd_step(self, lr: Floats) -> Floats:
-        """Make one step of each run; see `AbstractTask.sgd_step`."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.task.sgd_step(lr)
-
-    def gradient_sq(self) -> Floats:
-        """Return ‖g‖² of the last mini-batch, shape (B,)."""
-        return self.task.gradient_sq()
-
-    def weights(self) -> Weights:
-        """Return the parameters of each run, shape (B, P)."""
-        return self.task.weights()
-
-    def gradients(self) -> Weights:
-        """Return the gradients of the last mini-batches, shape (B, P)."""
-        return self.task.gradients()
-
-    def start_tracking(self, slots: NDArray[np.bool_]) -> None:
-        """Track the weights from here on; see `AbstractTask.start_tracking`."""
-        self.task.start_tracking(slots)
-
-    def displacement_cosines(self) -> DisplacementCosines:
-        """Return how the weights moved; see `AbstractTask.displacement_cosines`."""
-        return self.task.displacement_cosines()
-
-    def reference(self) -> Floats:
-        """Return the reference LR of each run, shape (B,), per step."""
-        return self.task.reference()
-
-    def objective(self) -> Floats:
-        """Return what the runs are judged by, shape (B,)."""
-        return self.task.objective()
-
-    def test_loss(self) -> Floats:
-        """Return what final scores are taken of, shape (B,)."""
-        return self.task.test_loss()
-
-    def set_lr_error(self, error: Floats) -> None:
-        """Set how wrong the base LRs are; see `AbstractTask.set_lr_error`."""
-        self.task.set_lr_error(error)
-
-    def hidden(self) -> Floats:
-        """Return what a critic may know, shape (B, hidden_size)."""
-        return self.task.hidden()
-
-    def accesses(self) -> Sequence[AbstractParameterAccess]:
-        """Return the accesses of the task."""
-        return self.task.accesses()
+    reset = _delegated("reset")
+    sgd_step = _delegated("sgd_step")
+    gradient_sq = _delegated("gradient_sq")
+    weights = _delegated("weights")
+    gradients = _delegated("gradients")
+    start_tracking = _delegated("start_tracking")
+    displacement_cosines = _delegated("displacement_cosines")
+    reference = _delegated("reference")
+    objective = _delegated("objective")
+    test_loss = _delegated("test_loss")
+    set_lr_error = _delegated("set_lr_error")
+    hidden = _delegated("hidden")
 
 
 class Numbered(AbstractWrapper):

@@ -1,7 +1,5 @@
 """Rivals that move the parameters themselves: the rules, as rows of the table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,9 +10,9 @@ import numpy as np
 import torch
 
 from lrpilot.arrays import Floats
-from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.experiments.league import rules as all_rules
 from lrpilot.experiments.league.document import Kind
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess, accesses
 from lrpilot.experiments.league.rival import AbstractRival, play_steps
 from lrpilot.experiments.league.rules.base import AbstractRule
 from lrpilot.experiments.league.runs import Runs
@@ -47,7 +45,7 @@ class ByRule(AbstractRival):
         """Run the rule from several base LRs; see `AbstractRival.play`."""
         process = workload.start(len(multiples))
         task = process.task
-        rules = [self._make[shape](access) for access in task.accesses()]
+        rules = [self._make[shape](access) for access in accesses(task)]
         base = np.tile(multiples, task.batch_size // len(multiples))
         sizes = [len(rule.access.parameters) for rule in rules]
         first = task.reference().copy()

@@ -1,7 +1,5 @@
 """The part of the program that a number depends on: the modules that its computation imports, and theirs."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What `lrpilot compare suite` and `lrpilot report` do."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a league table is made of, as plain data: tasks, rivals, and a cell for each pair of them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path

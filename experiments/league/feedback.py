@@ -1,7 +1,5 @@
 """Rivals that watch the losses and nothing else: torch's ReduceLROnPlateau and GreedyLR, one object for each run."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The standing: one row for each rival, derived from a league table."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,8 +115,7 @@ def scores(league: League, rival: str, reference: str = REFERENCE) -> Floats:
         0.05 nats counts as lowering it by that.
     """
     reduction = -league.finals(reference).mean(1, keepdims=True)
-    score: Floats = -league.finals(rival) / np.maximum(reduction, LEAST)
-    return score
+    return -league.finals(rival) / np.maximum(reduction, LEAST)
 
 
 def by_task(league: League, rival: str, other: str) -> dict[str, Paired]:

@@ -1,7 +1,5 @@
 """Learned policies as rivals, by the very callables that users load, and controls that tell what they owe to what."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -94,8 +92,7 @@ class Replay(Learned):
         step = stepper(policy_control(self.choose(workload), multiples, process), process)
         with np.errstate(over="ignore", invalid="ignore"):
             lrs = np.array([step(index) for index in range(workload.horizon)])
-        logs: Floats = np.log(np.maximum(lrs, LOWEST)).reshape(workload.horizon, -1, len(multiples))
-        return logs
+        return np.log(np.maximum(lrs, LOWEST)).reshape(workload.horizon, -1, len(multiples))
 
 
 def policy_control(policy: SchedulePolicy, multiples: Floats, process: Process) -> Control:
@@ -117,8 +114,7 @@ def policy_control(policy: SchedulePolicy, multiples: Floats, process: Process) 
     def control(step: int, losses: Floats) -> Floats:
         if step:
             _advance(schedules, losses, process, policy.reads_gradients and schedules[0].decides_at <= step)
-        lrs: Floats = np.array([schedule.lr for schedule in schedules])
-        return lrs
+        return np.array([schedule.lr for schedule in schedules])
 
     return control
 

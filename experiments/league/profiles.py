@@ -4,8 +4,6 @@ After AlgoPerf, Dahl et al. 2023, arXiv 2306.07179, whose times are in seconds o
 in steps, or in gradient evaluations where rivals are compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The interface of all rivals: several base LRs of one shape, side by side on the problems of a workload."""
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Who takes part in the league."""
 
-from __future__ import annotations
-
 from lrpilot.experiments.baselines import SCHEDULES
 from lrpilot.experiments.league.by_rule import ByRule
 from lrpilot.experiments.league.feedback import Greedy, Plateau

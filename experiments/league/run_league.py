@@ -1,7 +1,5 @@
 """The whole league: every rival on every task, on several processes, kept cell by cell."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator, Sequence

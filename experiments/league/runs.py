@@ -1,7 +1,5 @@
 """Whole runs of several settings of one rival on the problems of one workload."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

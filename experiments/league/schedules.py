@@ -1,7 +1,5 @@
 """Rivals that are fixed before the run: the families of schedules, and random search among all of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lrpilot.arrays import Floats
@@ -71,7 +69,6 @@ def _random_shape(rng: np.random.Generator) -> Shape:
     def shape(progress: Floats) -> Floats:
         rising = np.clip((progress + 1e-3) / (warm_up + 1e-3), 0, 1)
         left = np.clip((1 - progress) / (1 - hold), 0, 1)
-        level: Floats = rising * (last + (1 - last) * left**power)
-        return level
+        return rising * (last + (1 - last) * left**power)
 
     return shape

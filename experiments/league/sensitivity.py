@@ -1,7 +1,5 @@
 """What a wrong base LR costs, and whether any rival was tuned badly."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Estimates over tasks × problems. The tasks are fixed; chance lies in the problems, drawn anew within each task."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The league in TensorBoard: a run for each rival, so that schedules and losses of all lie over each other."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One cell of the table: tune a rival on a task, with the same budget as any other, and score it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -53,8 +51,7 @@ class _Tried:
     runs: list[Runs] = field(default_factory=list)
 
     def of(self, name: str) -> Floats:
-        whole: Floats = np.concatenate([getattr(runs, name) for runs in self.runs])
-        return whole
+        return np.concatenate([getattr(runs, name) for runs in self.runs])
 
     def of_one_run(self, name: str) -> float:
         """Mean passes or seconds of a run."""

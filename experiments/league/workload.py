@@ -1,7 +1,5 @@
 """The tasks of a suite: fixed problems, which every rival meets from the same start and with the same mini-batches."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass, replace

@@ -11,8 +11,6 @@ worse, about 1 %; better is over 0.01 nats; the published tolerances may be othe
 are not used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What all reproductions share: a command line, a picture, a file with every number, and a table beside the claims."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -127,8 +125,7 @@ def as_json(name: str, options: Options, result: Reproduction) -> dict[str, Any]
         "numbers": [asdict(number) for number in result.numbers],
         "data": dict(result.data),
     }
-    plain: dict[str, Any] = as_plain(document)
-    return plain
+    return as_plain(document)
 
 
 def as_plain(value: Any) -> Any:

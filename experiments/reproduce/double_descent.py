@@ -16,8 +16,6 @@ Not here: deep networks, whose width sweeps take GPU-days.
     python -m lrpilot.experiments.reproduce.double_descent [--quick]
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -189,8 +187,8 @@ def picture(scores: Mapping[str, Mapping[str, Floats]], lrs: Mapping[str, Floats
             axes.plot(sizes.widths, limit, color=GREY, linestyle=":", label=f"{LIMIT}, smallest norm")
         axes.axvline(sizes.samples - 1, color="black", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", xlabel="width")
-    highest = max(scores[name]["loss"].mean(1).max() for name in SCHEDULES)
-    loss.set(ylabel="test loss", ylim=(0, 1.25 * highest), title=f"Test loss, {sizes.samples} training images")
+    most = max(scores[name]["loss"].mean(1).max() for name in SCHEDULES)
+    loss.set(ylabel="test loss", ylim=(0, 1.25 * most), title=f"Test loss, {sizes.samples} training images")
     error.set(ylabel="test error, %", ylim=(0, 100), title="Test error")
     train_loss.set(ylabel="training loss", title="Training loss; dashed: samples − 1")
     train_loss.set_yscale("log", subs=())

@@ -18,8 +18,6 @@ products, since the additive form needs a β for each scale of the gradients.
     python -m lrpilot.experiments.reproduce.greedy_and_hypergradient [--quick] [--league league.json]
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -196,8 +194,7 @@ class _Panel:
 
     def along(self, cell: Cell) -> Floats:
         """Return the x of each moment of a run; without a cost, the share of the steps."""
-        values: Floats = cell.shares * (total(cell, self.cost) if self.cost else 1.0)
-        return values
+        return cell.shares * (total(cell, self.cost) if self.cost else 1.0)
 
 
 COLUMNS = (

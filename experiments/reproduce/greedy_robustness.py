@@ -11,8 +11,6 @@ for both, and with both tuned, there and on the study's parabolas. Its other lan
 so are two additions to GreedyLR (spikes, threshold), which the paper's rule does not have.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

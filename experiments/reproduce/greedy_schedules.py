@@ -14,8 +14,6 @@ four rivals on it takes longer than the rest together.
     python -m lrpilot.experiments.reproduce.greedy_schedules [--quick] [--league league.json]
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -218,13 +216,13 @@ def picture(traces: Traces) -> Figure:
 
 
 def _draw_lrs(axes: Axes, of_rivals: Mapping[str, Trace]) -> None:
-    highest = max(np.median(of.lr, 1).max() for of in of_rivals.values())
+    top = max(np.median(of.lr, 1).max() for of in of_rivals.values())
     for name, of in of_rivals.items():
         low, middle, high = np.percentile(of.lr, [25, 50, 75], axis=1)
         axes.plot(middle, color=COLOURS[name], label=name, **_emphasis(name))
         axes.fill_between(np.arange(len(middle)), low, high, color=COLOURS[name], alpha=0.15, linewidth=0)
     axes.set_yscale("log", subs=())
-    axes.set_ylim(highest / 500, 2 * highest)
+    axes.set_ylim(top / 500, 2 * top)
     axes.set_xlim(0, len(middle))
     axes.tick_params(labelbottom=False)
 

@@ -12,8 +12,6 @@ very problem that is scored, which keeps its best run, or on all problems for tu
 policy's meta-training is left out of its cost, as it is in the claim; its size is among the numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
@@ -85,13 +83,11 @@ class Played:
 
     def right(self, runs: Runs) -> Floats:
         """Return those from the LR that seems right, of what is not tuned, shape (P,)."""
-        right: Floats = self.scored(runs)[RIGHT]
-        return right
+        return self.scored(runs)[RIGHT]
 
     def wrong(self, runs: Runs) -> Floats:
         """Return those from wrong base LRs, of what is not tuned, mean over both, shape (P,)."""
-        wrong: Floats = np.delete(self.scored(runs), RIGHT, 0).mean(0)
-        return wrong
+        return np.delete(self.scored(runs), RIGHT, 0).mean(0)
 
 
 def expected_best(choose_by: Floats, score: Floats, n: int) -> float:

@@ -9,8 +9,6 @@ Reproduced, on the suite's two NMF tasks: the shipped policy `nmf`, untuned, aga
 shapes; and what constant LRs beyond the bound do when nothing clips them. LRs are in units of the certified bound.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self

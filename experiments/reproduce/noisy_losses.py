@@ -5,8 +5,6 @@ The kinds and their formulas are those of the program behind the robustness stud
 there the noise is a number added to the loss before the backward pass, so it has no gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,8 +28,7 @@ def _periodic_spikes(step: int, loss: Floats, _: Floats, strength: float, __: np
 
 
 def _random_spikes(_: int, loss: Floats, __: Floats, strength: float, rng: np.random.Generator) -> Floats:
-    spikes: Floats = strength * loss * rng.uniform(0.5, 2.0, loss.shape) * (rng.random(loss.shape) < 0.02)
-    return spikes
+    return strength * loss * rng.uniform(0.5, 2.0, loss.shape) * (rng.random(loss.shape) < 0.02)
 
 
 def _plateau(step: int, loss: Floats, _: Floats, strength: float, rng: np.random.Generator) -> Floats:
@@ -39,8 +36,7 @@ def _plateau(step: int, loss: Floats, _: Floats, strength: float, rng: np.random
 
 
 def _oscillation(step: int, loss: Floats, _: Floats, strength: float, __: np.random.Generator) -> Floats:
-    wave: Floats = strength * loss * np.sin(step * (0.1 + strength))
-    return wave
+    return strength * loss * np.sin(step * (0.1 + strength))
 
 
 def _drift(step: int, loss: Floats, _: Floats, strength: float, __: np.random.Generator) -> Floats:
@@ -52,8 +48,7 @@ def _burst(step: int, loss: Floats, _: Floats, strength: float, rng: np.random.G
 
 
 def _adversarial(_: int, loss: Floats, before: Floats, strength: float, __: np.random.Generator) -> Floats:
-    worse: Floats = 0.5 * strength * loss * (loss < before)
-    return worse
+    return 0.5 * strength * loss * (loss < before)
 
 
 KINDS: dict[str, Noise] = {

@@ -5,8 +5,6 @@ The study of arXiv 2512.14527 (amazon-science/aws-research-science, commit 707f1
 about as long as the LR, which is 0.01: cosine's 200 steps are 1 long together, and GreedyLR may raise its LR to 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -41,8 +39,7 @@ def greedy(lrs: Floats) -> Control:
         if step:
             for rule, loss in zip(rules, losses, strict=True):
                 rule.update(float(loss))
-        levels: Floats = np.array([rule.levels[0] for rule in rules])
-        return levels
+        return np.array([rule.levels[0] for rule in rules])
 
     return control
 
@@ -71,5 +68,4 @@ def descend(rule: Callable[[Floats], Control], lrs: Floats, problems: int, seed:
         lr = torch.from_numpy(control(step, losses))
         adam.step(x, 2 * c * (x - y), lr)
         losses = (c * (x - y).square()).sum(1).numpy()
-    final: Floats = np.log(np.maximum(losses / first, SOLVED)).reshape(len(lrs), count)
-    return final
+    return np.log(np.maximum(losses / first, SOLVED)).reshape(len(lrs), count)

@@ -3,8 +3,6 @@
 All networks of a width run side by side, and so do the schedules that they are trained under.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

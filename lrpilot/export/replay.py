@@ -1,7 +1,5 @@
 """A schedule replayed on the losses of a recorded run: which LR it would have set, step by step."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """The torch scheduler contract, once, for every rule that answers to a metric."""
 
-from __future__ import annotations
-
 import warnings
 from abc import abstractmethod
 from typing import Any, SupportsFloat

@@ -1,7 +1,5 @@
 """GreedyLR: the LR rises while the loss improves and falls while it does not, as a torch scheduler."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -154,12 +152,12 @@ def _levels(base_lrs: list[float], min_lr: Bound, max_lr: Bound, bounds: Bounds 
     if bounds not in {None, *allowed}:
         raise ValueError(f"bounds must be {' or '.join(allowed)}{' with compat' if compat else ''}, not {bounds!r}")
     if compat:
-        starts, lowest, highest = base_lrs, LOWEST_THERE, HIGHEST_THERE
+        starts, lowest, upper = base_lrs, LOWEST_THERE, HIGHEST_THERE
     else:
         start = max(base_lrs, default=1.0) if bounds == "absolute" else 1.0
-        starts, lowest, highest = [start], LOWEST * start, HIGHEST * start
+        starts, lowest, upper = [start], LOWEST * start, HIGHEST * start
     count = len(starts)
-    return starts, _column("min_lr", min_lr, lowest, count), _column("max_lr", max_lr, highest, count)
+    return starts, _column("min_lr", min_lr, lowest, count), _column("max_lr", max_lr, upper, count)
 
 
 def _column(name: str, value: Bound, default: float, count: int) -> list[float]:

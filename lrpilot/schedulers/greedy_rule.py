@@ -1,7 +1,5 @@
 """GreedyLR's rule without any framework: a stream of metrics moves a list of LR levels up and down."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """LearnedLR: a trained schedule policy as a torch scheduler."""
 
-from __future__ import annotations
-
 import math
 import os
 import warnings

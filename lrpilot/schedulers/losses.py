@@ -1,7 +1,5 @@
 """Losses on their way to a schedule: left where they are until a decision, and alike on all ranks after."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import SupportsFloat
 

@@ -1,7 +1,5 @@
 """What a torch training loop can read off its parameters, at a cost paid at decisions alone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 
@@ -77,8 +75,7 @@ def agreed(gradient_sq: float, cosines: DisplacementCosines) -> tuple[float, Dis
 
 def _own_part(tensor: Tensor) -> Tensor:
     """The shard of a distributed tensor that is held here; other tensors whole."""
-    shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return shard
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def _own_gradient(parameter: Tensor) -> Tensor:
@@ -96,8 +93,7 @@ def _sketch(tensors: Iterable[Tensor]) -> NDArray[np.float32]:
     devices = {part.device for part in parts}
     if len(devices) > 1:
         parts = [part.cpu() for part in parts]
-    sketch: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-    return sketch
+    return torch.cat(parts).cpu().numpy()
 
 
 def _thinned(flat: Tensor) -> Tensor:

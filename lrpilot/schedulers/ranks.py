@@ -1,7 +1,5 @@
 """The ranks of `torch.distributed`, which must decide alike."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -25,5 +23,4 @@ def sum_over_ranks(table: Sequence[Sequence[float]]) -> list[list[float]]:
     device = "cpu" if "gloo" in distributed.get_backend() else torch.accelerator.current_accelerator()
     numbers = torch.tensor(table, dtype=torch.float64, device=device)
     distributed.all_reduce(numbers)
-    sums: list[list[float]] = numbers.tolist()
-    return sums
+    return numbers.tolist()

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from lrpilot.envs import LinearProblems
-from lrpilot.envs.tasks.base import AbstractParameterAccess, AbstractTask
+from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.linear.task import LinearTask
 from lrpilot.envs.tasks.nets.problems import NetProblems
 from lrpilot.envs.tasks.nets.task import NetTask
 from lrpilot.envs.tasks.nmf.problems import NMFProblems
-from lrpilot.envs.tasks.nmf.task import NMFAccess, NMFTask
+from lrpilot.envs.tasks.nmf.task import NMFTask
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess, NMFAccess, accesses, direction
 
 RUNS, STEPS = 6, 12
 NETS = NetProblems(alike=4, data=("digits_flat",), architectures=("mlp",), samples=(32, 90), held_out=32)
@@ -39,8 +40,7 @@ def started(name: str) -> AbstractTask:
 
 def access_step(access: AbstractParameterAccess, lr: Tensor) -> Tensor:
     losses, gradient = access.draw()
-    direction = access.optimizer.direction(access.parameters, gradient)
-    access.place(access.parameters - lr.to(gradient.dtype)[:, None] * direction)
+    access.place(access.parameters - lr.to(gradient.dtype)[:, None] * direction(access, gradient))
     return losses
 
 
@@ -53,15 +53,15 @@ def nearby(access: AbstractParameterAccess) -> Tensor:
 @EVERY
 def test_steps_through_an_access_are_those_of_the_task(name: str) -> None:
     mine, other = started(name), started(name)
-    accesses = other.accesses()
-    sizes = [len(access.parameters) for access in accesses]
+    others = accesses(other)
+    sizes = [len(access.parameters) for access in others]
     assert sum(sizes) == RUNS
     for index in range(STEPS):
         reference = mine.reference()
         np.testing.assert_allclose(other.reference(), reference, rtol=1e-3)
         lr = (0.3 + 0.05 * index) * reference
         losses = mine.sgd_step(lr)
-        parts = zip(accesses, torch.split(torch.from_numpy(lr), sizes), strict=True)
+        parts = zip(others, torch.split(torch.from_numpy(lr), sizes), strict=True)
         # AdamW divides by the root of tiny squares: what processors round differently grows from step to step.
         np.testing.assert_allclose(torch.cat([access_step(*part) for part in parts]), losses, rtol=5e-3, atol=1e-5)
         if not name.startswith("net"):
@@ -74,7 +74,7 @@ def test_steps_through_an_access_are_those_of_the_task(name: str) -> None:
 
 @EVERY
 def test_the_drawn_loss_and_gradient_are_those_at_the_parameters(name: str) -> None:
-    for access in started(name).accesses():
+    for access in accesses(started(name)):
         assert sum(access.blocks) == access.parameters.shape[1]
         for _ in range(2):
             losses, gradient = access.draw()
@@ -84,7 +84,7 @@ def test_the_drawn_loss_and_gradient_are_those_at_the_parameters(name: str) -> N
 
 @EVERY
 def test_the_drawn_mini_batch_stays_after_a_move(name: str) -> None:
-    for access in started(name).accesses():
+    for access in accesses(started(name)):
         access.draw()
         point = nearby(access)
         before = access.loss_at(point), access.gradient_at(point)
@@ -94,7 +94,7 @@ def test_the_drawn_mini_batch_stays_after_a_move(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in TASKS if not name.startswith("net")])
 def test_gradients_are_the_derivatives_of_the_losses(name: str) -> None:
-    (access,) = started(name).accesses()
+    (access,) = accesses(started(name))
     access.draw()
     point = nearby(access).requires_grad_()
     (expected,) = torch.autograd.grad(access.loss_at(point).sum(), point)
@@ -103,7 +103,7 @@ def test_gradients_are_the_derivatives_of_the_losses(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("net")])
 def test_gradients_of_networks_agree_with_finite_differences(name: str) -> None:
-    for access in started(name).accesses():
+    for access in accesses(started(name)):
         access.draw()
         point, step = nearby(access), 1e-2
         gradient = access.gradient_at(point)
@@ -113,7 +113,7 @@ def test_gradients_of_networks_agree_with_finite_differences(name: str) -> None:
 
 
 def test_noise_belongs_to_the_gradient_of_a_factorisation() -> None:
-    access = started("nmf").accesses()[0]
+    access = accesses(started("nmf"))[0]
     assert isinstance(access, NMFAccess)
     task = access.task
     _, gradient = access.draw()
@@ -125,7 +125,7 @@ def test_noise_belongs_to_the_gradient_of_a_factorisation() -> None:
 
 
 def test_a_factorisation_moves_to_the_nearest_allowed_point() -> None:
-    access = started("nmf").accesses()[0]
+    access = accesses(started("nmf"))[0]
     assert isinstance(access, NMFAccess)
     task = access.task
     mask = torch.cat([task.W_mask.flatten(1), task.H_mask.flatten(1)], 1)
@@ -140,7 +140,7 @@ def test_a_factorisation_moves_to_the_nearest_allowed_point() -> None:
 @EVERY
 def test_a_look_elsewhere_between_two_steps_changes_nothing(name: str) -> None:
     mine, other = started(name), started(name)
-    for mine_access, other_access in zip(mine.accesses(), other.accesses(), strict=True):
+    for mine_access, other_access in zip(accesses(mine), accesses(other), strict=True):
         lr = torch.full((len(mine_access.parameters),), 1e-4)
         for _ in range(4):
             access_step(mine_access, lr)
@@ -154,7 +154,7 @@ def test_a_look_elsewhere_between_two_steps_changes_nothing(name: str) -> None:
 @EVERY
 def test_a_run_that_is_lost_touches_no_other(name: str) -> None:
     mine, other = started(name), started(name)
-    for mine_access, other_access in zip(mine.accesses(), other.accesses(), strict=True):
+    for mine_access, other_access in zip(accesses(mine), accesses(other), strict=True):
         others = torch.arange(len(mine_access.parameters)) != 1
         lr = torch.full((len(others),), 1e-4)
         lost = other_access.parameters.clone()
@@ -169,7 +169,7 @@ def test_a_run_that_is_lost_touches_no_other(name: str) -> None:
 
 @EVERY
 def test_the_bound_is_that_of_the_drawn_mini_batch(name: str) -> None:
-    for access in started(name).accesses():
+    for access in accesses(started(name)):
         for _ in range(40):  # each call refines the bound of a factorisation
             before = access.largest_lr()
         access.draw()

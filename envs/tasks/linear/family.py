@@ -1,7 +1,5 @@
 """The family `linear`."""
 
-from __future__ import annotations
-
 from lrpilot.envs.data.labelled import load_labelled
 from lrpilot.envs.family import Family
 from lrpilot.envs.process import Decisions

@@ -1,7 +1,5 @@
 """Small networks pre-trained on real data, to first order around the weights reached: their outputs and kernels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -132,8 +130,7 @@ def _expand(network: nn.Module, x: Tensor) -> tuple[Floats, NDArray[np.float32]]
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
 
     def output(weights: dict[str, Tensor], one: Tensor) -> Tensor:
-        result: Tensor = functional_call(network, weights, (one[None],))[0]
-        return result
+        return functional_call(network, weights, (one[None],))[0]
 
     with torch.no_grad():
         outputs: Tensor = network(x)

@@ -1,7 +1,5 @@
 """A wide distribution of linearised fine-tuning problems on real data, brought into their eigenbasis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,13 +47,9 @@ class LinearProblems:
     batch_fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
 
     def __post_init__(self) -> None:
-        check_ranges(self, _ALLOWED)
+        check_ranges(self, _ALLOWED, ("no_decay", "batch_fractions"))
         if not 1 <= self.networks <= 1000:
             raise ValueError(f"networks must be in 1..1000, not {self.networks}")
-        if not 0 <= self.no_decay <= 1:
-            raise ValueError(f"no_decay must be a share in 0..1, not {self.no_decay}")
-        if not self.batch_fractions or not all(0 < fraction <= 1 for fraction in self.batch_fractions):
-            raise ValueError(f"batch_fractions must be shares in (0, 1], at least one, not {self.batch_fractions}")
 
 
 @dataclass

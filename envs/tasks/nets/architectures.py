@@ -1,7 +1,5 @@
 """The registry of networks that tasks train: what each is called, what draws one, and which data it suits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

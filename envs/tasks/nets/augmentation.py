@@ -1,7 +1,5 @@
 """Augmentation of mini-batches: what training sees is never quite the sample."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Networks with batch normalisation: how long their weights are does not matter, so they bear LRs that break others."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import prod
 

@@ -1,7 +1,5 @@
 """The families of networks: `cnn`, `nlp` and `universal`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from lrpilot.envs.data.datasets import load_dataset

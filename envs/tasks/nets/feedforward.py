@@ -1,7 +1,5 @@
 """Networks for vectors, pictures and signals: perceptrons, convolutions, and tokens cut from a picture."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import prod
 

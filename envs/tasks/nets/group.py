@@ -1,8 +1,5 @@
 """Runs of one network structure on one data set, side by side: all parameters in one tensor."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -14,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from lrpilot.arrays import Floats, Weights
 from lrpilot.envs.data.dataset import Dataset
-from lrpilot.envs.tasks.base import AbstractParameterAccess, AbstractTask
+from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.nets.augmentation import augment
 from lrpilot.envs.tasks.nets.loader import Loader
 from lrpilot.envs.tasks.nets.problems import NetBatch, NetProblems, Structure, draw_batch, part_of
@@ -26,7 +23,7 @@ EVALUATED = 4096  # samples of all runs together in one call without gradients
 MEASURED = 8  # problems that the right LR is measured on
 
 
-class NetGroup(AbstractTask, AbstractParameterAccess):
+class NetGroup(AbstractTask):
     """B = G·R runs: G problems of one structure with R replicas each, which share everything but the LR.
 
     Args:
@@ -54,8 +51,8 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
         self._names, weights = zip(*structure.network.named_parameters(), strict=True)
         self._shapes = [weight.shape for weight in weights]
         self.blocks = [prod(shape) for shape in self._shapes]
-        self._gradients = vmap(grad_and_value(self.loss), chunk_size=CHUNK)
-        self._losses = vmap(self.loss)
+        self.gradients_and_losses = vmap(grad_and_value(self.loss), chunk_size=CHUNK)
+        self.losses = vmap(self.loss)
         self.batch = draw_batch(problems, structure, count, rng)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         self.loader = Loader(self.batch.sizes, self.batch.samples.shape[1], structure.batch, generator)
@@ -66,7 +63,7 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
         self.optimizer = self._optimizer(self.batch, replicas)
         self.batch_size = len(self.parameters)
         self._objective = torch.zeros(self.batch_size, dtype=torch.float64)
-        self._stale = torch.ones(self.batch_size, dtype=torch.bool)
+        self.stale = torch.ones(self.batch_size, dtype=torch.bool)
         self.initial = self._held_out_loss().clone()
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
@@ -84,7 +81,7 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
         self.parameters[slots] = again.start.to(self.parameters.dtype)
         self.gradient[slots] = 0.0
         self.optimizer.insert(slots, self._optimizer(again, 1))
-        self._stale |= slots
+        self.stale |= slots
         self.initial[slots] = self._held_out_loss()[slots]
 
     def _repeated(self, of_problems: Tensor) -> Tensor:
@@ -126,17 +123,11 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
 
     def weights(self) -> Weights:
         """Return the parameters of each run, shape (B, P)."""
-        weights: Weights = self.parameters.numpy()
-        return weights
+        return self.parameters.numpy()
 
     def gradients(self) -> Weights:
         """Return the gradients of the last mini-batch, without weight decay, shape (B, P)."""
-        gradients: Weights = self.gradient.numpy()
-        return gradients
-
-    def accesses(self) -> Sequence[AbstractParameterAccess]:
-        """Return the group itself; see `AbstractTask.accesses`."""
-        return [self]
+        return self.gradient.numpy()
 
     def loss(self, parameters: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of one run; differentiable, and fit for vmap.
@@ -152,39 +143,22 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
         parts = zip(torch.split(parameters, self.blocks), self._shapes, strict=True)
         named = zip(self._names, (part.view(shape) for part, shape in parts), strict=True)
         logits: Tensor = functional_call(self.structure.network, dict(named), (inputs,))
-        mean: Tensor = cross_entropy(logits.flatten(0, -2), targets.flatten())
-        return mean
+        return cross_entropy(logits.flatten(0, -2), targets.flatten())
 
     def sgd_step(self, lr: Floats) -> Floats:
         """Make one step of each run's optimizer; see `AbstractTask.sgd_step`."""
         losses, self.gradient = self.draw()
         self.optimizer.step(self.parameters, self.gradient, torch.from_numpy(lr).to(self.parameters.dtype))
-        self._stale[:] = True
+        self.stale[:] = True
         return _array(losses)
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Draw the next mini-batch; see `AbstractArena.draw`."""
+        """Draw the next mini-batch; return losses (B,) and gradients (B, P) of it."""
         inputs, targets = self._examples(self.loader.draw())
         inputs = augment(inputs, self.batch.augment, self.loader.generator)
-        self._drawn = self._repeated(inputs), self._repeated(targets)
-        gradient, losses = self._gradients(self.parameters, *self._drawn)
+        self.drawn = self._repeated(inputs), self._repeated(targets)
+        gradient, losses = self.gradients_and_losses(self.parameters, *self.drawn)
         return losses, gradient
-
-    @torch.no_grad()
-    def loss_at(self, parameters: Tensor) -> Tensor:
-        """Return the loss of the drawn mini-batch; see `AbstractArena.loss_at`."""
-        losses: Tensor = self._losses(parameters, *self._drawn)
-        return losses
-
-    def gradient_at(self, parameters: Tensor) -> Tensor:
-        """Return the gradient of the drawn mini-batch; see `AbstractArena.gradient_at`."""
-        gradient: Tensor = self._gradients(parameters, *self._drawn)[0]
-        return gradient
-
-    def place(self, parameters: Tensor) -> None:
-        """Move the runs; see `AbstractArena.place`."""
-        self.parameters = parameters
-        self._stale[:] = True
 
     def _examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and noisy targets at positions (G, n) in the training samples of each problem."""
@@ -202,11 +176,11 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
     @torch.no_grad()
     def _held_out_loss(self) -> Tensor:
         """The objective, float64, measured anew only for runs that have moved since."""
-        runs = self._stale.nonzero()[:, 0]
+        runs = self.stale.nonzero()[:, 0]
         if len(runs):
             validation = part_of(self.structure.data, "validation")
             self._objective[runs] = self._evaluated(runs, validation, self.batch.held_out)
-            self._stale[:] = False
+            self.stale[:] = False
         return self._objective
 
     @torch.no_grad()
@@ -221,11 +195,10 @@ class NetGroup(AbstractTask, AbstractParameterAccess):
         losses = []
         for some in torch.split(runs, max(1, EVALUATED // samples.shape[1])):
             index = samples[some // self.replicas]
-            losses.append(self._losses(self.parameters[some], self._in_dtype(data.inputs[index]), data.targets[index]))
+            losses.append(self.losses(self.parameters[some], self._in_dtype(data.inputs[index]), data.targets[index]))
         loss = torch.cat(losses).double()
         return torch.where(loss.isfinite(), loss, torch.inf)
 
 
 def _array(tensor: Tensor) -> Floats:
-    array: Floats = tensor.double().numpy()
-    return array
+    return tensor.double().numpy()

@@ -1,7 +1,5 @@
 """The pieces that networks are made of here; all work under `torch.func.vmap` and none has buffers or dropout."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -141,8 +139,7 @@ class Attention(nn.Module):
         scores = Q @ K.mT * Q.shape[-1] ** -0.5
         if self.causal:
             scores = scores + torch.full_like(scores[0, 0], -torch.inf).triu(1)
-        mixed: Tensor = self.outward((scores.softmax(-1) @ V).transpose(1, 2).flatten(2))
-        return mixed
+        return self.outward((scores.softmax(-1) @ V).transpose(1, 2).flatten(2))
 
 
 class DecayingMemory(nn.Module):
@@ -204,8 +201,7 @@ class Recurrence(nn.Module):
         gates_again, fresh_again = self.again(state).tensor_split((2 * self.width,), -1)
         keep, reset = (to_gates + gates_again).sigmoid().chunk(2, -1)
         fresh = (to_fresh + reset * fresh_again).tanh()
-        mixed: Tensor = fresh + keep * (state - fresh)
-        return mixed
+        return fresh + keep * (state - fresh)
 
 
 _WITH_WEIGHTS = (

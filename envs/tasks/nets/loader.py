@@ -1,7 +1,5 @@
 """Mini-batches for several training sets of different size, in one tensor."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

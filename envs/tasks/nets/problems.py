@@ -1,7 +1,5 @@
 """A wide distribution of networks in training: real data, many architectures, noisy labels, and LRs that are wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,7 +71,7 @@ class NetProblems:
     no_decay: float = 0.3
 
     def __post_init__(self) -> None:
-        check_ranges(self, _ALLOWED)
+        check_ranges(self, _ALLOWED, ("views", "clean", "no_decay"))
         for name, known in (("architectures", ARCHITECTURES), ("optimizers", OPTIMIZERS)):
             if not getattr(self, name) or not set(getattr(self, name)) <= set(known):
                 raise ValueError(f"{name} must be names of {', '.join(known)}, at least one, not {getattr(self, name)}")
@@ -82,9 +80,6 @@ class NetProblems:
                 raise ValueError(f"{name} must be numbers in [0, 1), at least one, not {getattr(self, name)}")
         if not self.batch_sizes or not 1 <= min(self.batch_sizes) <= max(self.batch_sizes) <= self.samples[0]:
             raise ValueError(f"batch_sizes must be in 1..{self.samples[0]} (samples), not {self.batch_sizes}")
-        for name in ("views", "clean", "no_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)}")
         if not self.data or not (self.alike >= 1 and 1 <= self.widen <= 64 and self.held_out >= 1):
             raise ValueError("data, alike and held_out must be at least one, and widen in 1..64")
 

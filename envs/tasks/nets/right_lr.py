@@ -1,7 +1,5 @@
 """A cheap guess of the base LR that suits a network, from its initial weights: what errors are relative to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

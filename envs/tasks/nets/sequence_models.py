@@ -1,7 +1,5 @@
 """Networks for symbols: language models (T symbols in, logits of the next one at each) and classifiers of text."""
 
-from __future__ import annotations
-
 import numpy as np
 from torch import nn
 

@@ -1,7 +1,5 @@
 """Training of small networks on real data, B runs in a few groups: what schedules for unknown networks learn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

@@ -1,7 +1,5 @@
 """The family `nmf`."""
 
-from __future__ import annotations
-
 from lrpilot.envs.data.matrices import load_matrix
 from lrpilot.envs.family import Family
 from lrpilot.envs.process import Decisions

@@ -1,7 +1,5 @@
 """A wide distribution of stochastic NMF problems: synthetic factors and crops of real matrices."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +60,7 @@ class NMFProblems:
     real: float = 0.25
 
     def __post_init__(self) -> None:
-        check_ranges(self, _ALLOWED)
-        for name in ("clean_data", "clean_gradient", "real"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be a share in 0..1, not {getattr(self, name)}")
-        if not self.batch_fractions or not all(0 < fraction <= 1 for fraction in self.batch_fractions):
-            raise ValueError(f"batch_fractions must be shares in (0, 1], at least one, not {self.batch_fractions}")
+        check_ranges(self, _ALLOWED, ("clean_data", "clean_gradient", "real", "batch_fractions"))
 
 
 @dataclass
@@ -161,8 +154,7 @@ def _synthetic(problems: NMFProblems, W_mask: Floats, H_mask: Floats, rng: np.ra
     clean = ((W * components[:, None, :]) @ H + 1e-3 * mask) * columns
     rms = np.sqrt((clean**2).sum((1, 2)) / mask.sum((1, 2)))
     noise = log_uniform(problems.data_noise, count, rng) * (rng.random(count) >= problems.clean_data)
-    X: Floats = np.maximum(clean + (noise * rms)[:, None, None] * rng.standard_normal(clean.shape), 0.0) * mask
-    return X
+    return np.maximum(clean + (noise * rms)[:, None, None] * rng.standard_normal(clean.shape), 0.0) * mask
 
 
 def _crop(matrix: Floats, rows: int, cols: int, rng: np.random.Generator) -> Floats:

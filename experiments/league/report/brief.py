@@ -1,7 +1,5 @@
 """The league table in short, as the README shows it."""
 
-from __future__ import annotations
-
 from lrpilot.experiments.league.document import League
 from lrpilot.experiments.league.leaderboard import Row, champion, leaderboard
 from lrpilot.experiments.league.report.digits import NONE, compact, fixed, interval, signed, split

@@ -1,7 +1,5 @@
 """The charts of the page, one small panel for each task, in one size that reads on a phone and on a desk."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a report is made of: sections with sentences, panels and tables, which HTML and Markdown are made from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Numbers as they are printed: true minus signs, fixed digits, an en dash where there is no number."""
 
-from __future__ import annotations
-
 import math
 
 NONE = "–"

@@ -1,7 +1,5 @@
 """What a report speaks of, worked out once from a league table."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

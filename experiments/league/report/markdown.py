@@ -1,7 +1,5 @@
 """The report as Markdown: the same sentences and tables; charts are on the page only."""
 
-from __future__ import annotations
-
 import re
 
 from lrpilot.experiments.league.document import League

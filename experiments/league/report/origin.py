@@ -1,7 +1,5 @@
 """How to make each row of the table again."""
 
-from __future__ import annotations
-
 from lrpilot.experiments.league.document import League
 from lrpilot.experiments.league.report.content import Column, Section, Table
 from lrpilot.experiments.league.report.digits import ratio

@@ -1,7 +1,5 @@
 """The sections of a report, in the order in which they are read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from lrpilot.experiments.league.document import League

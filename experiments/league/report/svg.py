@@ -1,7 +1,5 @@
 """Charts drawn by hand as inline SVG: axes, lines, bands, dots and labels that keep clear of each other."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

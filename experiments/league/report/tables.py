@@ -1,7 +1,5 @@
 """The tables of a report, as text."""
 
-from __future__ import annotations
-
 import math
 
 from lrpilot.experiments.league.document import Kind

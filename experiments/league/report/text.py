@@ -1,7 +1,5 @@
 """Sentences made from numbers: the verdict, and what each section has to say."""
 
-from __future__ import annotations
-
 import math
 
 from lrpilot.experiments.league.leaderboard import Row

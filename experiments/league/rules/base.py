@@ -1,14 +1,12 @@
 """The interface of methods that move the parameters of many runs themselves."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, RMSprop
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
 
 FORWARD = 1 / 3  # of a gradient evaluation: a forward pass alone costs about a third of forward and backward
 

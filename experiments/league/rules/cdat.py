@@ -3,8 +3,6 @@
 Roulet, Agarwala, Grill, Swirszcz, Blondel and Pedregosa 2024, arXiv 2407.06183; the formula is `theory.cdat`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import direction as direction_of
 from lrpilot.experiments.league.rules.base import AbstractRule
 from lrpilot.theory.cdat import cdat_lr
 
@@ -42,7 +41,7 @@ class CDAT(AbstractRule):
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
         losses, gradient = self.draw()
-        update = -self.access.optimizer.direction(self.access.parameters, gradient)
+        update = -direction_of(self.access, gradient)
         slope, curvature = (gradient * update).sum(1), curvature_along(self.access, gradient, update)
         self.passes += 1
         self.slope = self.decay * self.slope + (1 - self.decay) * slope.clamp_max(0)

@@ -4,8 +4,6 @@ Baydin, Cornish, Martínez Rubio, Schmidt and Wood 2018, arXiv 1703.04782: SGD-H
 SGD, on SGD with Nesterov momentum, and on Adam. Here is their multiplicative form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -14,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import direction as direction_of
 from lrpilot.experiments.league.rules.base import AbstractRule
 
 Per = Literal["run", "block", "parameter"]
@@ -52,7 +51,7 @@ class Hypergradient(AbstractRule):
         if not len(self.rates):
             self.rates = base_lr.to(gradient.dtype)[:, None].expand_as(cosine)
         self.rates = self.rates * (1 + self.beta * cosine)
-        self.direction = self.access.optimizer.direction(self.access.parameters, gradient)
+        self.direction = direction_of(self.access, gradient)
         self.move(self.direction, self._spread(self.rates))
         return losses
 

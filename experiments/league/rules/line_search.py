@@ -4,8 +4,6 @@ Vaswani, Mishkin, Laradji, Schmidt, Gidel and Lacoste-Julien 2019, arXiv 1905.09
 Kunstner, Meng, Schmidt and Lacoste-Julien 2020, arXiv 2006.06835, for adaptive methods.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -13,7 +11,8 @@ from math import inf
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import direction as direction_of
 from lrpilot.experiments.league.rules.base import FORWARD, AbstractRule, drop_momentum
 
 
@@ -48,7 +47,7 @@ class LineSearch(AbstractRule):
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
         losses, gradient = self.draw()
-        direction = self.access.optimizer.direction(self.access.parameters, gradient)
+        direction = direction_of(self.access, gradient)
         ceiling = torch.minimum(base_lr, self.access.largest_lr()).to(gradient.dtype)
         slope = (gradient * direction).sum(1)
         lr, accepted = self._search(losses, slope, direction, torch.minimum(self.growth * self.last, ceiling))

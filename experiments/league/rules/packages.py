@@ -1,7 +1,5 @@
 """Rivals from published packages: Schedule-Free, Prodigy and D-Adaptation, as their authors wrote them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,8 +11,8 @@ from schedulefree import AdamWScheduleFree, SGDScheduleFree
 from torch import Tensor
 from torch.nn import Parameter
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, RMSprop
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
 from lrpilot.experiments.league.rules.base import AbstractRule
 
 Package = Callable[[Parameter, AbstractOptimizer, int], torch.optim.Optimizer]  # parameters, settings, which run
@@ -202,8 +200,7 @@ def d_adaptation(parameter: Parameter, like: AbstractOptimizer, run: int) -> tor
     """
     beta1, beta2, decay = settings(like, run)
     if isinstance(like, SGD):
-        optimizer: torch.optim.Optimizer = DAdaptSGD([parameter], momentum=beta1, weight_decay=decay)
-        return optimizer
+        return DAdaptSGD([parameter], momentum=beta1, weight_decay=decay)
     optimizer = DAdaptAdam([parameter], betas=(beta1, beta2), weight_decay=decay)
     optimizer.param_groups[0]["decouple"] = isinstance(like, AdamW)  # given to the constructor, it would be printed
     return optimizer

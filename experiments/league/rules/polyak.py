@@ -4,8 +4,6 @@ Loizou, Vaswani, Laradji and Lacoste-Julien 2021, arXiv 2002.10542: SPS_max; for
 Kunstner, Meng, Schmidt and Lacoste-Julien 2020, arXiv 2006.06835.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -13,7 +11,8 @@ from math import inf
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
+from lrpilot.experiments.league.parameter_access import direction as direction_of
 from lrpilot.experiments.league.rules.base import AbstractRule, drop_momentum
 
 SMOOTH = 2 ** (1 / 20)  # an LR may double in 20 steps
@@ -45,7 +44,7 @@ class Polyak(AbstractRule):
     def step(self, base_lr: Tensor) -> Tensor:
         """Make one step; see `AbstractRule.step`."""
         losses, gradient = self.draw()
-        direction = self.access.optimizer.direction(self.access.parameters, gradient)
+        direction = direction_of(self.access, gradient)
         slope = (gradient * direction).sum(1)
         ceiling = torch.minimum(self.growth * self.last, base_lr.to(slope.dtype))
         lr = torch.where(slope > 0, torch.minimum(losses / (self.c * slope), ceiling), 0)

@@ -267,7 +267,7 @@ def test_the_right_lr_is_not_far_from_the_best_of_a_sweep(optimizer: str) -> Non
         ({"optimizers": ()}, "optimizers must be names of"),
         ({"batch_sizes": (64,)}, r"batch_sizes must be in 1..32"),
         ({"label_noise": (0.5, 1.5)}, "label_noise must be"),
-        ({"clean": -0.1}, "clean must be in 0..1, not -0.1"),
+        ({"clean": -0.1}, "clean must be a share in 0..1, not -0.1"),
         ({"momentum": (1.0,)}, "momentum must be numbers in"),
         ({"alike": 0}, "alike and held_out must be at least one"),
     ],

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS, Hyper
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
 
 
 class Quadratics(AbstractParameterAccess):

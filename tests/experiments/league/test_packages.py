@@ -15,10 +15,10 @@ from schedulefree import AdamWScheduleFree, SGDScheduleFree
 from torch import Tensor
 from torch.nn import Parameter
 
-from lrpilot.envs.tasks.base import AbstractParameterAccess
 from lrpilot.envs.tasks.nmf.problems import NMFProblems
 from lrpilot.envs.tasks.nmf.task import NMFTask
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, Hyper, RMSprop
+from lrpilot.experiments.league.parameter_access import AbstractParameterAccess, accesses
 from lrpilot.experiments.league.rules.base import AbstractRule
 from lrpilot.experiments.league.rules.packages import (
     D_ADAPTATION,
@@ -242,7 +242,7 @@ def test_the_lr_of_a_distance_rule_is_that_of_its_step() -> None:
 def factorisation() -> AbstractParameterAccess:
     task = NMFTask(NMFProblems(gradient_noise=(2.0, 2.0), clean_gradient=0.0), RUNS)
     task.reset(np.random.default_rng(0))
-    return task.accesses()[0]
+    return accesses(task)[0]
 
 
 @EVERY_SHAPE

@@ -28,6 +28,7 @@ from lrpilot.experiments.reproduce.greedy_schedules import (
     tuned_cell,
     workloads,
 )
+from lrpilot.experiments.tuning import advance
 from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
 
 TINY = Budget(problems=2, base_lrs=3, shapes=1)
@@ -71,7 +72,7 @@ def test_traced_lrs_of_greedy_are_those_of_its_rule_on_the_losses_of_the_run(lin
     expected, seen = [], []
     for _ in range(80):
         reference = process.reference
-        losses = process.advance(np.full(4, 0.25 * rule.levels[0]) * reference)
+        losses = advance(process, np.full(4, 0.25 * rule.levels[0]) * reference)
         expected.append(process.lr[2] / reference[2])
         seen.append(losses[2])
         if len(seen) == 4:
