@@ -69,8 +69,9 @@ class Workload:
         process = make_process(recipe, "test", runs, loss_only, settings)
         process.seed(role_seed("test", self.seed))
         process.reset()
-        process.task.set_lr_error(np.ones(runs))
-        process.reference = process.task.reference()
+        if FAMILIES[self.family].reference == "base LR":
+            process.task.set_lr_error(np.ones(runs))
+            process.reference = process.task.reference()
         return process
 
     def key(self) -> str:
