@@ -10,10 +10,12 @@ SMOKE_FLAG := $(if $(filter 1,$(SMOKE)),--smoke)
 QUICK_FLAG := $(if $(filter 1,$(QUICK)),--quick)
 REPRODUCED := nmf_step_decay images_and_text greedy_schedules greedy_and_hypergradient as_good_or_better \
 	greedy_robustness double_descent
+ENVS := $(sort $(basename $(notdir $(wildcard configs/*.yaml))))
 export PYTHONWARNINGS ?= ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-agent compare report tensorboard test test-all check lint wheel-test theory-tour transfer plain-torch strangers reproduce probes bench clean
+.NOTPARALLEL:
+.PHONY: help known-env install train-agent compare report tensorboard test test-all check lint wheel-test theory-tour transfer plain-torch strangers reproduce probes bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -25,12 +27,16 @@ $(READY): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,baselines,dev]'
 	@touch $@
 
+known-env:  # before anything is installed
+	@case " $(ENVS) suite " in *" $(or $(ENV),nothing) "*) ;; *) test -f "$(ENV)" || \
+		{ echo "ENV is '$(ENV)': give ENV=NAME, one of $(ENVS), or a YAML file" >&2; exit 2; };; esac
+
 install: $(READY)  ## make .venv and install everything, pinned
 
-train-agent: $(READY)  ## train and compare: make train-agent ENV=nmf|linear|cnn|nlp|universal [SEED=0] [SMOKE=1]
+train-agent: known-env $(READY)  ## train and compare: make train-agent ENV=nmf|linear|cnn|nlp|universal [SEED=0] [SMOKE=1]
 	@$(BIN)/lrpilot train "$(ENV)" seed=$(SEED) $(SMOKE_FLAG)
 
-compare: $(READY)  ## shipped policies against tuned baselines: make compare ENV=nmf, or ENV=suite [QUICK=1] for the league
+compare: known-env $(READY)  ## shipped policies against tuned baselines: make compare ENV=nmf, or ENV=suite [QUICK=1] for the league
 	@$(BIN)/lrpilot compare "$(ENV)" $(SMOKE_FLAG) $(QUICK_FLAG)
 
 report: $(READY)  ## write the page of the league table anew: make report [RUN=runs/suite/full]

@@ -25,7 +25,7 @@ class Episodes:
 
     Attributes:
         log_loss: log f over the run, relative to its start, shape (K + 1, P).
-        log_multiple: log of LR over bound at each decision, shape (K, P).
+        log_multiple: log of LR over its reference (bound or base LR) at each decision, shape (K, P).
         action: What the policy chose, shape (K, P).
         diverged: Which runs diverged, shape (P,).
         shares: Share of the horizon at each decision and at the end, shape (K + 1,).

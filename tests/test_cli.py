@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lrpilot
+from lrpilot import PolicyError
 from lrpilot.cli import main
 from lrpilot.policy import SHIPPED, load_policy, read_card
 
@@ -194,10 +196,64 @@ def test_bad_exports_are_one_line_code_2_and_nothing_written(
     assert [path.name for path in tmp_path.iterdir()] == ["binary"]
 
 
+def test_a_place_that_can_not_be_written_to_is_one_line_before_the_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").write_text("not a folder")
+    for words in (["train", "nmf", "--smoke"], ["compare", "nmf", "--smoke"]):
+        code, out, err = said(words, capsys)
+        assert (code, out) == (2, "")
+        assert "can't write to runs/nmf" in err
+        assert "or run from another one" in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_verify_and_a_pinned_fingerprint_refuse_a_flipped_weight(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = load_policy("nmf")
+    data = bytearray((SHIPPED / "nmf.safetensors").read_bytes())
+    data[-3] ^= 0x01
+    (tmp_path / "nmf.safetensors").write_bytes(data)
+    monkeypatch.setattr("lrpilot.policy.SHIPPED", tmp_path)
+    assert load_policy("nmf").fingerprint != original.fingerprint
+    code, out, err = said(["inspect", "nmf", "--verify"], capsys)
+    assert (code, out) == (2, "")
+    assert f"must be {original.fingerprint}: the file is not the one that was released" in err
+    with pytest.raises(PolicyError, match=r"fingerprint is .*, must be"):
+        load_policy("nmf", fingerprint=original.fingerprint)
+    monkeypatch.undo()
+    for pinned in (original.fingerprint, original.fingerprint[:8]):
+        assert load_policy("nmf", fingerprint=pinned).fingerprint == original.fingerprint
+    with pytest.raises(PolicyError, match="8 digits at least"):
+        load_policy("nmf", fingerprint=original.fingerprint[:7])
+
+
+def test_version_and_public_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(["--version"], capsys) == (0, f"lrpilot {lrpilot.__version__}\n", "")
+    assert {"GreedyLR", "LearnedLR", "PolicyError", "SchedulePolicy", "list_policies", "load_policy"} == {
+        *lrpilot.__all__
+    }
+
+
+@pytest.mark.parametrize("name", ["", "nfm"])
+def test_make_refuses_an_unknown_recipe_before_it_installs_anything(name: str, tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    if not (root / "Makefile").is_file():
+        pytest.skip("a checkout without its Makefile")
+    words = ["make", "-C", str(root), "train-agent", f"ENV={name}", f"VENV={tmp_path / 'venv'}"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert f"ENV is '{name}': give ENV=NAME, one of cnn linear nlp nmf universal" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_smoke_training_and_resume(tmp_path: Path) -> None:
     result = run("train", "nmf", "--smoke", folder=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert result.stdout.rstrip().endswith("its policy is not trained and its figures mean nothing")
     folder = tmp_path / "runs" / "nmf" / "seed0"
     names = {
         "config.yaml",

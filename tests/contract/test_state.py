@@ -106,3 +106,17 @@ def test_state_can_be_written_as_json_if_lrs_are_numbers(Loop: Any) -> None:
         loop.step()
     state = {key: value for key, value in loop.scheduler.state_dict().items() if key != "travel"}
     assert json.loads(json.dumps(state)) == state
+
+
+def test_a_state_from_before_a_signal_was_added_is_loaded_and_one_of_a_later_version_is_refused(Loop: Any) -> None:
+    loop, again = Loop(), Loop()
+    for _ in range(20):
+        loop.step()
+    state = loop.scheduler.state_dict()
+    if "schedule" not in state:
+        pytest.skip("a rule without signals")
+    older = {key: value for key, value in state["schedule"].items() if key != "signals.descent"}
+    again.scheduler.load_state_dict({**state, "schedule": older})
+    assert again.scheduler.state_dict()["schedule"]["signals.descent"] == 0.0
+    with pytest.raises(ValueError, match=r"a later version of lrpilot, which alone knows signals\.new"):
+        again.scheduler.load_state_dict({**state, "schedule": {**state["schedule"], "signals.new": 1.0}})

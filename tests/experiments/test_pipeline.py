@@ -12,7 +12,7 @@ from lrpilot.agents.run import Run
 from lrpilot.configs import load_recipe
 from lrpilot.experiments import publish as shipping
 from lrpilot.experiments.network_report import SHORT_RUNS
-from lrpilot.experiments.pipeline import train_agent
+from lrpilot.experiments.pipeline import compare_policies, train_agent
 from lrpilot.policy import load_policy
 
 SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.train=[wine]", "data.validation=[iris]"]
@@ -33,8 +33,14 @@ def test_three_agents_are_trained_compared_and_published_as_one(
     train_agent(run, quiet)
     for folder, horizon in ((run.folder, 20), (run.folder / SHORT_RUNS, 10)):
         assert json.loads((folder / "compare.json").read_text())["config"]["horizon"] == horizon
+    written, nowhere = tmp_path / "compared.json", tmp_path / "nowhere"
+    compare_policies(run.recipe, [str(run.policy)], nowhere, written, quiet)
+    for path, horizon in ((written, 20), (tmp_path / f"compared_{SHORT_RUNS}.json", 10)):
+        assert json.loads(path.read_text())["config"]["horizon"] == horizon
+    assert not nowhere.exists()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipping, "SHIPPED", tmp_path)
+    monkeypatch.setattr(shipping, "FINGERPRINTS", tmp_path / "fingerprints.json")
     shipped = load_policy(shipping.publish([run.folder], quiet))
     assert shipped.fingerprint == load_policy(run.policy).fingerprint
     results = shipped.card["results"]
