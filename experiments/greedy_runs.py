@@ -8,7 +8,7 @@ from lrpilot.experiments.tuning import Control, run_controlled
 from lrpilot.schedulers.greedy import HIGHEST, LOWEST
 from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
 
-SETTINGS, EVERY = GreedySettings(factor=0.8, patience=1), 4  # best of ten on six validation networks (docs/log.md)
+SETTINGS, EVERY = GreedySettings(factor=0.8, patience=1), 4  # best of ten on six validation networks (docs/lab)
 
 
 def run_greedy(multiples: Floats, process: Process, settings: GreedySettings = SETTINGS, every: int = EVERY) -> Floats:
