@@ -67,8 +67,10 @@ theory-tour: $(READY)  ## draw what theory says about LRs into docs/figures/theo
 transfer: $(READY)  ## shipped policies where they never trained: longer, wider, other optimizers, data and networks
 	@$(BIN)/python -m lrpilot.experiments.transfer
 
-strangers: $(READY)  ## universal on networks in plain torch, as a user meets it, against schedules tuned for each
+plain-torch: $(READY)  ## universal on networks in plain torch, as a user meets it, against schedules tuned for each
 	@$(BIN)/python -m lrpilot.experiments.plain_torch
+
+strangers: plain-torch  # its earlier name
 
 reproduce: $(READY)  ## published claims, measured anew, into docs/results/reproduce: make reproduce [QUICK=1]
 	@for name in $(REPRODUCED); do $(BIN)/python -m lrpilot.experiments.reproduce.$$name $(QUICK_FLAG) || exit 1; done

@@ -1,4 +1,4 @@
-"""The decision process around a task: what an agent sees, does and is paid for, for B runs at once."""
+"""The decision process around a task: what an agent sees, does and is rewarded for, for B runs at once."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -31,7 +31,7 @@ The losses are those of the mini-batches, as a training loop sees them; the full
 
 ## Rewards
 Decrease of log(f − f*) over the interval, f the full training loss and f* its minimum: what the LR can change. It
-telescopes: the return is the log of f − f* at the start over that at the end. An exploded run pays `penalty`
+telescopes: the return is the log of f − f* at the start over that at the end. A run that diverges pays `penalty`
 (5 nats) more.
 
 ## Starting State

@@ -30,7 +30,7 @@ The losses are those of the mini-batches, as a training loop sees them; the rewa
 
 ## Rewards
 Decrease of the log of the loss on held-out samples over the interval. It telescopes: the return is that loss's
-log at the start minus that at the end. An exploded run pays `penalty` (2 nats) more. The samples of the test part
+log at the start minus that at the end. A run that diverges pays `penalty` (2 nats) more. The samples of the test part
 can't be reached from here.
 
 ## Starting State

@@ -29,7 +29,7 @@ The losses are those of the mini-batches, as a training loop sees them; the full
 
 ## Rewards
 Decrease of log f over the interval, f the full objective without noise. It telescopes: the return is
-log(f at the start) − log(f at the end). An exploded run pays `penalty` (5 nats) more.
+log(f at the start) − log(f at the end). A run that diverges pays `penalty` (5 nats) more.
 
 ## Starting State
 A problem drawn from `NMFProblems`; W and H uniform, scaled to between a tenth and three times the data.
