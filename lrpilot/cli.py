@@ -97,6 +97,8 @@ def _inspect(options: argparse.Namespace) -> None:
         print(json.dumps({**card, "fingerprint": seal} if options.verify else card, indent=2))
         return
     print(describe(card, options.full), end="")
+    if options.verify:
+        print(f"verified     the weights are whole; this is {'the released' if known else 'no shipped'} policy")
     print(f"fingerprint  {seal}")
 
 

@@ -8,7 +8,7 @@ from lrpilot.card import Card
 from lrpilot.control import CONTROL_RULES, Anchor, Control
 
 WIDTH, LABEL, KEY = 110, 12, 40  # columns: of the text, of a section's name, at most of an entry's name
-BRIEF = 2  # lines of a section in the short description
+BRIEF = {"for": 2, "measured": 1, "LR": 1, "trained": 1}  # lines of sections in the short description, if limited
 SILENT = "the card does not say"
 _SHOWN = {"format", "name", "signals", "summary", "not_for", "results", "selection", "trained", *CONTROL_RULES}
 _ANCHORS: dict[Anchor, str] = {"constant": "", "linear": " × (1 − progress)"}
@@ -20,7 +20,7 @@ def describe(card: Mapping[str, Any], full: bool = False) -> str:
     Args:
         card: Its free entries may be any JSON data and come from a stranger: what a terminal would not print as a
             character is escaped.
-        full: All of it; else a line or two of each, at most 14 lines.
+        full: All of it; else the first lines of each, but all of what it is not for: 15 lines with the fingerprint.
 
     Returns:
         Lines of `WIDTH` columns, unless a word or a name is longer; the last with its line break.
@@ -34,8 +34,10 @@ def describe(card: Mapping[str, Any], full: bool = False) -> str:
     lines = [f"{_clean(card['name'])}: a learned learning-rate (LR) schedule", ""]
     for name, value in _sections(card, full).items():
         section = _section(name, value)
-        cut = [] if full or len(section) <= BRIEF else [f"{section[BRIEF - 1][: WIDTH - 2]} …"]
-        lines += [*section[: BRIEF - 1], *cut] if cut else section
+        most = len(section) if full else BRIEF.get(name, len(section))
+        lines += (
+            section[:most] if len(section) <= most else [*section[: most - 1], f"{section[most - 1][: WIDTH - 2]} …"]
+        )
     return "\n".join([*lines, ""])
 
 
