@@ -144,7 +144,7 @@ class Process:
             for step in range(steps):
                 reference = held if self.config.guard == "off" else self.reference
                 progress = (elapsed + step / self.steps) / self.config.decisions
-                multiple = self.config.multiple(self._log_multiple, self._back_off, progress)
+                multiple = self.config.multiple(np.exp(self._log_multiple) * self._back_off, progress)
                 self.lr = self.limits.clip(multiple * reference, self.reference)
                 loss = self.task.sgd_step(self.lr)
                 self.reference = self.task.reference()

@@ -118,20 +118,18 @@ class Control:
             return self.log_low + (action + 1) / 2 * (self.log_high - self.log_low)
         return f.minimum(f.maximum(current + action * self.max_change, self.log_low), self.log_high)
 
-    def multiple(self, log_multiple: Numbers, back_off: Numbers, progress: Numbers) -> Any:
+    def multiple(self, held: Numbers, progress: Numbers) -> Any:
         """Return the wanted LR over its reference.
 
         Args:
-            log_multiple: m.
-            back_off: Answer to losses that are not finite, in (0, 1]; see `next_back_off`.
+            held: exp(m) × back-off (see `next_back_off`), which stays between two decisions.
             progress: Share of the horizon used up before this step, in [0, 1).
 
         Example:
-            >>> Control(anchor="linear").multiple(0.0, 1.0, 0.75)
-            0.25
+            >>> Control(anchor="linear").multiple(2.0, 0.75)
+            0.5
         """
-        anchor = 1.0 - progress if self.anchor == "linear" else 1.0 + 0.0 * progress
-        return elementary(log_multiple).exp(log_multiple) * back_off * anchor
+        return held * (1.0 - progress) if self.anchor == "linear" else held * (1.0 + 0.0 * progress)
 
     def after_loss(self, log_multiple: Numbers, loss: Numbers, highest_loss: Numbers) -> tuple[Any, Any]:
         """Return what a loss changes at once, between two decisions: the spike guard.

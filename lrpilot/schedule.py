@@ -72,6 +72,7 @@ class Schedule:
         self._refresh_bound()
         action = float(self._act(self.signals.vector(0.0, self._pace)))
         self._log_multiple = float(control.log_multiple(action, control.log_start))
+        self._multiple = math.exp(self._log_multiple)  # times the back-off: what holds until the next decision
         self.lr = self._allowed()
 
     def __call__(
@@ -110,6 +111,7 @@ class Schedule:
             if not loss <= self.highest_loss:  # else it can't be a spike
                 after = self.control.after_loss(self._log_multiple, loss, self.highest_loss)
                 self._log_multiple, self.highest_loss = after
+                self._multiple = math.exp(self._log_multiple) * self._back_off
 
     def advance(
         self, gradient_sq: float = math.nan, weights: Weights | None = None, gradient: Weights | None = None
@@ -138,6 +140,7 @@ class Schedule:
             if self._close_interval(gradient_sq, weights, gradient):
                 action = float(self._act(self.signals.vector(self.calls / self.horizon, self._pace)))
                 self._log_multiple = float(self.control.log_multiple(action, self._log_multiple))
+            self._multiple = math.exp(self._log_multiple) * self._back_off
             self._log_sum, self._log_count = 0.0, 0
         self.lr = self._allowed()
         return self.lr
@@ -172,7 +175,7 @@ class Schedule:
 
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""
-        wanted = self.control.multiple(self._log_multiple, self._back_off, self.calls / self.horizon) * self.reference
+        wanted = self.control.multiple(self._multiple, self.calls / self.horizon) * self.reference
         lr = float(self.limits.clip(wanted, self._bound))
         self._log_sum += math.log((lr or 1e-300) / self.reference)
         self._log_count += 1
@@ -213,6 +216,7 @@ class Schedule:
             raise ValueError(f"this state is of a later version of lrpilot, which alone knows {', '.join(unknown)}")
         for key, attribute in _STATE.items():
             setattr(self, attribute, copy(state[key]))
+        self._multiple = math.exp(self._log_multiple) * self._back_off
         self.signals = Signals(**{key: state.get(f"signals.{key}", value) for key, value in fresh.items()})
 
 

@@ -83,12 +83,14 @@ class AbstractMetricLR(LRScheduler):
             epoch: Deprecated in torch and ignored: the state is a stream of losses, it can't jump.
         """
         if self._step_count:  # not at the initial step
-            decides, losses = self._decides(), list[float]()
+            decides = self._decides()
+            losses: list[float] = []
             if self._listening:
                 if metrics is not None:
                     self._losses.add(metrics)
                 losses = self._losses.end_step(decides)
-            self._decided |= bool(losses)
+            if losses:
+                self._decided = True
             self._advance(losses, decides)
             if decides and not (self._decided or self._warned):
                 self._warned = True

@@ -103,13 +103,15 @@ class LearnedLR(AbstractMetricLR):
         return self._schedule.decides_at <= self._schedule.calls + 1 < self._schedule.horizon
 
     def _advance(self, losses: list[float], decides: bool) -> None:
-        schedule, read = self._schedule, tuple[Any, ...]()
+        schedule = self._schedule
         schedule.enter(losses)
+        gradient_sq = math.nan
         if decides and self._reads_gradients and schedule.heard:
             gradient_sq = parameters.gradient_sq(self.optimizer)
-            if math.isfinite(gradient_sq):
-                read = gradient_sq, parameters.weights(self.optimizer), parameters.gradient(self.optimizer)
-        schedule.advance(*read)
+        if math.isfinite(gradient_sq):
+            schedule.advance(gradient_sq, parameters.weights(self.optimizer), parameters.gradient(self.optimizer))
+        else:
+            schedule.advance()
         self._listening = schedule.decides_at < math.inf
 
     def _own_state(self) -> dict[str, Any]:

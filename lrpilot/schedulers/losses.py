@@ -24,6 +24,7 @@ class Losses:
         self._waiting: list[Tensor] = []  # later ones, still on their device, each of shape (n,)
         self._held = 0  # how many these are
         self._ends: list[int] = []  # how many there were of both at the end of each step
+        self._alone: bool | None = None  # whether there is no other rank; known at the first step
 
     def add(self, loss: SupportsFloat) -> None:
         """Take in one loss.
@@ -64,10 +65,14 @@ class Losses:
             The mean loss of each step in which any rank observed a loss, since the last that was handed over; NaN or
             infinite where one of them was.
         """
-        self._ends.append(len(self._numbers) + self._held)
-        if not decides and (self._held or many_ranks()):
-            return []
-        return self._take()
+        if self._alone is None:
+            self._alone = not many_ranks()
+        numbers, alone = self._numbers, self._alone
+        if alone and len(numbers) == 1 and not (self._ends or self._held):  # as in most loops: nothing waits
+            self._numbers = []
+            return numbers
+        self._ends.append(len(numbers) + self._held)
+        return self._take() if decides or (alone and not self._held) else []
 
     def _take(self) -> list[float]:
         self._read()

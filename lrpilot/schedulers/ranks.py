@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import distributed
 
+AVAILABLE = distributed.is_available()
+
 
 def many_ranks() -> bool:
     """Whether this process is one of several ranks of `torch.distributed`."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return AVAILABLE and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def sum_over_ranks(table: Sequence[Sequence[float]]) -> list[list[float]]:
