@@ -20,27 +20,18 @@ import pytest
 from lrpilot import PolicyError, load_policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-INSTALLS: dict[str, list[str]] = {  # what each needs besides lrpilot
-    "plain_pytorch": [],
-    "numpy_loop": [],
-    "nmf": [],
-    "huggingface_trainer": ["transformers", "accelerate"],
-    "accelerate_loop": ["accelerate"],
-    "lightning_module": ["lightning"],
-    "ignite_engine": ["pytorch-ignite"],
-    "keras_callback": ["keras"],
+# What each needs besides lrpilot, and the arguments of a run that takes a moment, on the CPU
+NEEDS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "plain_pytorch": ([], {"epochs": 1}),
+    "numpy_loop": ([], {"steps": 20}),
+    "nmf": ([], {"steps": 20}),
+    "huggingface_trainer": (["transformers", "accelerate"], {"steps": 5, "use_cpu": True}),
+    "accelerate_loop": (["accelerate"], {"epochs": 1, "cpu": True}),
+    "lightning_module": (["lightning"], {"epochs": 1, "accelerator": "cpu"}),
+    "ignite_engine": (["pytorch-ignite"], {"epochs": 1}),
+    "keras_callback": (["keras"], {"epochs": 1}),
 }
 MODULES = {"pytorch-ignite": "ignite"}  # where the package has another name
-SHORT: dict[str, dict[str, Any]] = {  # arguments of a run that takes a moment, on the CPU
-    "plain_pytorch": {"epochs": 1},
-    "numpy_loop": {"steps": 20},
-    "nmf": {"steps": 20},
-    "huggingface_trainer": {"steps": 5, "use_cpu": True},
-    "accelerate_loop": {"epochs": 1, "cpu": True},
-    "lightning_module": {"epochs": 1, "accelerator": "cpu"},
-    "ignite_engine": {"epochs": 1},
-    "keras_callback": {"epochs": 1},
-}
 POLICIES = {"nmf": ("nmf", "linear")}  # the default policy and another one; the rest have "universal" and "cnn"
 in_this_process = pytest.mark.filterwarnings("ignore")  # what frameworks warn of is filtered in their own tests
 
@@ -50,10 +41,10 @@ def tree(name: str) -> ast.Module:
 
 
 def modules(name: str) -> set[str]:
-    return {MODULES.get(package, package) for package in INSTALLS[name]}
+    return {MODULES.get(package, package) for package in NEEDS[name][0]}
 
 
-@pytest.fixture(params=sorted(INSTALLS))
+@pytest.fixture(params=sorted(NEEDS))
 def runnable(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -63,7 +54,7 @@ def runnable(
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
     yield request.param
-    if "accelerate" in INSTALLS[request.param]:  # it keeps its state in singletons
+    if "accelerate" in NEEDS[request.param][0]:  # it keeps its state in singletons
         from accelerate.state import AcceleratorState, GradientState
 
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -71,19 +62,19 @@ def runnable(
 
 
 def test_every_example_is_listed() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*INSTALLS}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*NEEDS}
 
 
-@pytest.mark.parametrize("name", sorted(INSTALLS))
+@pytest.mark.parametrize("name", sorted(NEEDS))
 def test_the_header_says_what_to_install_how_to_run_it_and_what_to_copy(name: str) -> None:
     header = ast.get_docstring(tree(name)) or ""
     (install,) = re.findall(r"^Install: pip install \.(.*)$", header, re.MULTILINE)
-    assert install.split() == INSTALLS[name]
+    assert install.split() == NEEDS[name][0]
     assert re.search(rf"^Run: .*\bexamples/{name}\.py\b.* \[POLICY\]", header, re.MULTILINE)
     assert re.search(r"^In your script: ", header, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted(INSTALLS))
+@pytest.mark.parametrize("name", sorted(NEEDS))
 def test_it_imports_what_the_install_line_brings_and_nothing_private(name: str) -> None:
     nodes = [*ast.walk(tree(name))]
     imported = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
@@ -109,7 +100,7 @@ def test_a_policy_file_gives_the_lrs_of_the_shipped_policy_that_was_saved(
     shipped, other = POLICIES.get(runnable, ("universal", "cnn"))
     load_policy(shipped).save(tmp_path / "own.safetensors")
     policies = str(tmp_path / "own.safetensors"), shipped, other
-    of_file, of_shipped, of_other = (run(**SHORT[runnable], policy=policy)[1] for policy in policies)
+    of_file, of_shipped, of_other = (run(**NEEDS[runnable][1], policy=policy)[1] for policy in policies)
     assert of_file == of_shipped
     assert of_other != of_shipped
     assert inspect.signature(run).parameters["policy"].default == shipped
