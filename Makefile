@@ -59,7 +59,7 @@ lint: $(READY)
 wheel-test: $(READY)
 	@$(BIN)/python tests/wheel_check.py
 
-check: lint test wheel-test  ## style, types, tests, and the tests against the built wheel
+check: lint test wheel-test  ## style, types, tests, and what a wheel could break
 
 theory-tour: $(READY)  ## draw what theory says about LRs into docs/figures/theory
 	@$(BIN)/python -m lrpilot.experiments.theory_tour

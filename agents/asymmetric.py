@@ -7,11 +7,11 @@ Source: Pinto et al., "Asymmetric actor critic for image-based robot learning" (
 
 from collections.abc import Sequence
 from copy import deepcopy
-from itertools import pairwise
 from typing import Any
 
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import create_mlp
 from torch import Tensor, nn
 
 from lrpilot.signals import SIGNAL_NAMES
@@ -31,8 +31,8 @@ class SplitExtractor(nn.Module):
     def __init__(self, inputs: int, widths: list[int], signals: Sequence[str]) -> None:
         super().__init__()
         self.signals = tuple(signals)
-        self.policy_net = _tanh_network([len(signals), *widths])
-        self.value_net = _tanh_network([inputs, *widths])
+        self.policy_net = nn.Sequential(*create_mlp(len(signals), -1, widths, nn.Tanh))
+        self.value_net = nn.Sequential(*create_mlp(inputs, -1, widths, nn.Tanh))
         self.latent_dim_pi = self.latent_dim_vf = widths[-1]
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,10 +111,3 @@ class AsymmetricPolicy(ActorCriticPolicy):
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.net_arch, list)
         self.mlp_extractor = SplitExtractor(self.features_dim, self.net_arch, self.signals)  # type: ignore[assignment]
-
-
-def _tanh_network(sizes: list[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
-    return nn.Sequential(*layers)

@@ -17,8 +17,9 @@ from rich.console import Console
 from lrpilot.agents.run import Run
 from lrpilot.agents.train import train
 from lrpilot.arrays import Floats
+from lrpilot.card import PolicyError
 from lrpilot.configs import Recipe
-from lrpilot.policy import PolicyError, SchedulePolicy
+from lrpilot.policy import SchedulePolicy
 from lrpilot.signals import LONGEST_INTERVAL
 
 FIRST = ""  # the name of a recipe's own agent, beside those of extra ones

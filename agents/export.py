@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3 import PPO
-from torch import nn
+from torch import Tensor, nn
 
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.card import FORMAT, PolicyError, control_entries
 from lrpilot.control import Control
-from lrpilot.policy import SchedulePolicy
+from lrpilot.policy import Float32, SchedulePolicy
 
 
 def export(model: PPO, name: str, control: Control, **provenance: Any) -> SchedulePolicy:
@@ -27,13 +27,14 @@ def export(model: PPO, name: str, control: Control, **provenance: Any) -> Schedu
     """
     policy = model.policy
     assert isinstance(policy, AsymmetricPolicy)
-    layers = []
-    for linear in policy.averaged_actor:
-        if isinstance(linear, nn.Linear):
-            weight = linear.weight.cpu().numpy().astype(np.float32).copy()
-            layers.append((weight, linear.bias.cpu().numpy().astype(np.float32).copy()))
+    linear = [layer for layer in policy.averaged_actor if isinstance(layer, nn.Linear)]
+    layers = tuple((_numbers(layer.weight), _numbers(layer.bias)) for layer in linear)
     card = {"format": FORMAT, "name": name, "signals": list(policy.signals), **control_entries(control)}
-    return SchedulePolicy({**card, **provenance}, tuple(layers))
+    return SchedulePolicy({**card, **provenance}, layers)
+
+
+def _numbers(parameter: Tensor) -> Float32:
+    return parameter.cpu().numpy().astype(np.float32).copy()
 
 
 def check_control(policy: SchedulePolicy, control: Control) -> None:

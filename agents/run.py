@@ -1,9 +1,8 @@
 """The folder of a training run: what lies where, and nothing half-written."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.configs.load import dump
@@ -23,7 +22,7 @@ class Run:
     recipe: Recipe
 
     @classmethod
-    def start(cls, recipe: Recipe, root: Path, name: str | None = None) -> Run:
+    def start(cls, recipe: Recipe, root: Path, name: str | None = None) -> Self:
         """Make the folder of a new run; an existing one is never overwritten.
 
         Args:
@@ -48,19 +47,19 @@ class Run:
         return cls._made(folder, recipe)
 
     @classmethod
-    def _made(cls, folder: Path, recipe: Recipe) -> Run:
+    def _made(cls, folder: Path, recipe: Recipe) -> Self:
         for inside in ("checkpoints", "figures", "tensorboard"):
             make_folder(folder / inside)
         write_text(folder / "config.yaml", dump(recipe))
         return cls(folder, recipe)
 
-    def part(self, name: str, recipe: Recipe) -> Run:
+    def part(self, name: str, recipe: Recipe) -> Self:
         """Return the run of a further agent, in a folder inside this one; it is made if it is missing."""
         folder = self.folder / name
-        return Run(folder, recipe) if folder.exists() else self._made(folder, recipe)
+        return type(self)(folder, recipe) if folder.exists() else self._made(folder, recipe)
 
     @classmethod
-    def reopen(cls, folder: Path) -> Run:
+    def reopen(cls, folder: Path) -> Self:
         """Return a run that was interrupted.
 
         Args:

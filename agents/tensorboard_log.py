@@ -37,11 +37,12 @@ def record_validation(logger: Logger, episodes: Episodes, reference: str) -> Non
     logger.record(SCORE, float(episodes.final.mean()))
     for tag in DIVERGED:
         logger.record(tag, float(episodes.diverged.sum()))
-    multiple = MULTIPLES[reference]
     for moment in MOMENTS:
         decision = np.searchsorted(episodes.shares[1:-1], moment, "right")
-        fraction = np.exp(episodes.log_multiple[decision].mean())
-        logger.record(MULTIPLE.format(multiple, 100 * moment), float(fraction))
+        logger.record(
+            MULTIPLE.format(MULTIPLES[reference], 100 * moment),
+            float(np.exp(episodes.log_multiple[decision].mean())),
+        )
     logger.record(ACTIONS, torch.from_numpy(episodes.action))
     logger.record(PROBES, LoggedFigure(probe_figure(episodes, reference), close=True))
 
@@ -61,8 +62,14 @@ def probe_figure(episodes: Episodes, reference: str) -> Figure:
     progress = episodes.shares[:-1]
     for index in range(min(PROBE_COUNT, episodes.log_multiple.shape[1])):
         axes.step(progress, np.exp(episodes.log_multiple[:, index]), where="post", alpha=0.6, linewidth=1)
-    mean = np.exp(episodes.log_multiple.mean(1))
-    axes.step(progress, mean, "k", where="post", linewidth=2, label="geometric mean of all problems")
+    axes.step(
+        progress,
+        np.exp(episodes.log_multiple.mean(1)),
+        "k",
+        where="post",
+        linewidth=2,
+        label="geometric mean of all problems",
+    )
     axes.set(
         yscale="log", xlabel="share of the horizon", ylabel=f"LR / {reference}", title="Schedules on probe problems"
     )
@@ -81,8 +88,7 @@ def record_hparams(folder: Path, recipe: Recipe, scores: dict[str, float]) -> No
     """
     flat: dict[str, Any] = {"seed": recipe.seed}
     for section in ("ppo", "decisions"):
-        values = recipe.model_dump(mode="json")[section]
-        simple = {key: value if isinstance(value, int | float | str) else str(value) for key, value in values.items()}
-        flat |= {f"{section}.{key}": value for key, value in simple.items()}
+        for key, value in recipe.model_dump(mode="json")[section].items():
+            flat[f"{section}.{key}"] = value if isinstance(value, int | float | str) else str(value)
     with SummaryWriter(str(folder)) as writer:
         writer.add_hparams(flat, {f"final/{name}": value for name, value in scores.items()}, run_name="hparams")

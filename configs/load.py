@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lrpilot.configs.recipe import Recipe, explain
 from lrpilot.envs.families import FAMILIES
+from lrpilot.errors import UserError
 
 HERE = Path(__file__).parent
 RENAMED = {  # keys of earlier versions -> those of today
@@ -23,7 +24,7 @@ RENAMED = {  # keys of earlier versions -> those of today
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A recipe that is wrong; the message is one line: which key, what it was, what it may be."""
 
 

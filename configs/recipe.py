@@ -4,9 +4,17 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lrpilot.configs.settings import (
     ComparisonSettings,
@@ -23,7 +31,7 @@ from lrpilot.envs.process import Decisions
 from lrpilot.envs.tasks.nets.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.nets.problems import NetProblems
 from lrpilot.envs.tasks.nmf.problems import NMFProblems
-from lrpilot.signals import SIGNAL_NAMES
+from lrpilot.signals import SIGNAL_NAMES, known_signals
 
 
 class Recipe(Section):
@@ -34,7 +42,9 @@ class Recipe(Section):
     horizon: int = Field(ge=1, description="SGD steps of a run in tuning, validation and test")
     problems: Any = Field(description="ranges that problems are drawn from, of the family's class")
     decisions: Decisions
-    signals: tuple[str, ...] = Field(SIGNAL_NAMES, min_length=1, description="what the agent observes, in order")
+    signals: Annotated[tuple[str, ...], AfterValidator(known_signals)] = Field(
+        SIGNAL_NAMES, description="what the agent observes, in order"
+    )
     data: Data
     ppo: PPOSettings
     validation: ValidationSettings
@@ -77,18 +87,11 @@ class Recipe(Section):
     @classmethod
     def _problems(cls, value: Any, info: ValidationInfo) -> Any:
         env = info.data["env"]
-        kind: type[Any] = FAMILIES[env].problem_class
+        kind: type[Any] = type(FAMILIES[env].problems())
         for key in value if isinstance(value, dict) else ():
             if key not in _keys(kind):
                 raise ValueError(_unknown(["problems", key], cls, env))
         return TypeAdapter(kind).validate_python(value)
-
-    @model_validator(mode="after")
-    def _signals(self) -> Self:
-        unknown = [name for name in self.signals if name not in SIGNAL_NAMES]
-        if unknown or len({*self.signals}) < len(self.signals):
-            raise ValueError(f"signals must be different names of {', '.join(SIGNAL_NAMES)}, not {self.signals}")
-        return self
 
     @model_validator(mode="after")
     def _whole_intervals(self) -> Self:
@@ -211,7 +214,7 @@ def explain(error: ValidationError, kind: type[Recipe], env: str) -> str:
 def _unknown(location: list[str], kind: type[Recipe], env: str) -> str:
     """Name an unknown key, and the one that may be meant: in its own section, or else of that name in another."""
     sections = {name: _keys(field.annotation) for name, field in kind.model_fields.items()}
-    sections["problems"] = _keys(FAMILIES[env].problem_class)
+    sections["problems"] = _keys(type(FAMILIES[env].problems()))
     allowed = sections[location[0]] if len(location) > 1 else list(sections)
     elsewhere = [f"{name}.{key}" for name, keys in sections.items() for key in keys if key == location[-1]]
     meant = elsewhere or difflib.get_close_matches(location[-1], allowed, 1)

@@ -4,18 +4,16 @@
 process. `families` lists the families of tasks, and `data/` has the real data.
 """
 
-from typing import Any, cast
-
 from gymnasium.envs.registration import register, registry
 
 from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Decisions as Decisions
-from lrpilot.envs.shells.gym_env import env_class, vector_env_class
+from lrpilot.envs.shells.gym_env import AbstractScheduleVectorEnv, env_class
 from lrpilot.envs.tasks.linear.problems import LinearProblems as LinearProblems
 from lrpilot.envs.tasks.nets.problems import NetProblems as NetProblems
 from lrpilot.envs.tasks.nmf.problems import NMFProblems as NMFProblems
 
 for _family in FAMILIES.values():
     if _family.env_id and _family.env_id not in registry:
-        _single, _vector = cast(Any, env_class(_family)), cast(Any, vector_env_class(_family))
-        register(_family.env_id, entry_point=_single, vector_entry_point=_vector)
+        _vector = env_class(_family, AbstractScheduleVectorEnv)
+        register(_family.env_id, entry_point=env_class(_family), vector_entry_point=_vector)

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 from lrpilot.envs.family import Family
 from lrpilot.envs.process import Decisions, Process
 from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.composite import MixedTask, in_processes
+from lrpilot.envs.tasks.composite import GuessedLR, MixedTask, in_processes
 from lrpilot.envs.tasks.linear.family import LINEAR
 from lrpilot.envs.tasks.nets.family import CNN, NLP, UNIVERSAL
 from lrpilot.envs.tasks.nmf.family import NMF
-from lrpilot.envs.tasks.wrappers import GuessedLR
 
 FAMILIES: dict[str, Family] = {
     family.name: family

@@ -15,8 +15,8 @@ class Family:
 
     Attributes:
         name: Also that of its recipe and of its policy.
-        problems: The distribution that problems are drawn from; called without arguments, the default one.
-        problem_class: Its class: the section `problems` of a recipe.
+        problems: The distribution that problems are drawn from; called without arguments, the default one. Its class is
+            that of the section `problems` of a recipe.
         task: Makes the batched task from the distribution, a batch size, names of data sets and `replicas`.
         load: Reads a data set by name; raises DataError if it can't be had or can't be used.
         decisions: How an agent acts by default; `action` says what the reference LR is.
@@ -30,7 +30,6 @@ class Family:
 
     name: str
     problems: Callable[[], Any]
-    problem_class: type[Any]
     task: Callable[[Any, int, Sequence[str], int], AbstractTask]
     load: Callable[[str], object]
     decisions: Decisions

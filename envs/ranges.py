@@ -23,8 +23,7 @@ def check_ranges(problems: object, allowed: Mapping[str, Range], shares: Sequenc
     for name, (least, most) in allowed.items():
         low, high = getattr(problems, name)
         if not least <= low <= high <= most:
-            limits = f"[low, high] with {least} <= low <= high <= {most}"
-            raise ValueError(f"{name} must be {limits}, not [{low}, {high}]")
+            raise ValueError(f"{name} must be [low, high] with {least} <= low <= high <= {most}, not [{low}, {high}]")
     for name in shares:
         value = getattr(problems, name)
         if not (value and all(0 < share <= 1 for share in value) if isinstance(value, tuple) else 0 <= value <= 1):

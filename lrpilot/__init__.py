@@ -2,7 +2,8 @@
 
 from importlib.metadata import version
 
-from lrpilot.policy import PolicyError, SchedulePolicy, list_policies, load_policy
+from lrpilot.card import PolicyError
+from lrpilot.policy import SchedulePolicy, list_policies, load_policy
 from lrpilot.schedulers.greedy import GreedyLR
 from lrpilot.schedulers.learned import LearnedLR
 

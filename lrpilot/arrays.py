@@ -4,8 +4,8 @@ On single numbers NumPy's functions are about ten times slower than the standard
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,39 +14,29 @@ Floats = NDArray[np.float64]
 Numbers = float | Floats  # one run, or B runs side by side
 Weights = NDArray[np.floating[Any]]  # parameters: (P,) for one run, (B, P) for B runs
 
-Function = Callable[..., Any]
-
-
-class Elementary(NamedTuple):
-    """The functions that the formulas use; the two sets agree to rounding."""
-
-    log: Function
-    exp: Function
-    sqrt: Function
-    asinh: Function
-    maximum: Function
-    minimum: Function
-    where: Function
-    isfinite: Function
-
-
-ARRAYS = Elementary(np.log, np.exp, np.sqrt, np.arcsinh, np.maximum, np.minimum, np.where, np.isfinite)
-FLOATS = Elementary(
-    math.log, math.exp, math.sqrt, math.asinh, max, min, lambda choose, a, b: a if choose else b, math.isfinite
+FLOATS = SimpleNamespace(
+    log=math.log,
+    exp=math.exp,
+    sqrt=math.sqrt,
+    arcsinh=math.asinh,
+    maximum=max,
+    minimum=min,
+    where=lambda choose, a, b: a if choose else b,
+    isfinite=math.isfinite,
 )
 
 
-def elementary(value: Any) -> Elementary:
-    """Return the functions for the kind of number at hand.
+def elementary(value: Any) -> Any:
+    """Return the elementary functions for the kind of number at hand, by NumPy's names; both agree to rounding.
 
     Args:
         value: A Python number or an array.
 
     Returns:
-        `ARRAYS` for an array, else `FLOATS`.
+        NumPy for an array, else those of `FLOATS`.
 
     Example:
         >>> elementary(2.0).log(1.0)
         0.0
     """
-    return ARRAYS if isinstance(value, np.ndarray) else FLOATS
+    return np if isinstance(value, np.ndarray) else FLOATS

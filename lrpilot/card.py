@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpilot.control import CONTROL_RULES, Control, OutOfRangeError
+from lrpilot.errors import UserError
 from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
 
 CARD_KEY = "lrpilot"
@@ -17,7 +18,7 @@ LENGTH_BYTES = 8  # a safetensors file: the length of the header, little-endian;
 REQUIRED = ("action", "decisions", "log_low", "log_high")  # of the entries that say how the policy acts
 
 
-class PolicyError(ValueError):
+class PolicyError(UserError):
     """A policy file that can't be trusted, or a policy that does not exist; the message says what and where."""
 
 
@@ -43,9 +44,10 @@ class Card(dict[str, Any]):
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         super().__init__(_migrated(dict(entries)))
-        for key, (good, allowed) in _RULES.items():
+        for key, (_, allowed) in (_RULES | {key: CONTROL_RULES[key] for key in REQUIRED}).items():
             if key not in self:
                 raise PolicyError(f"card has no {key!r}; it must be {allowed}")
+        for key, (good, allowed) in _RULES.items():
             if not good(self[key]):
                 raise _wrong(key, self[key], allowed)
         self.control  # noqa: B018 (checks it)
@@ -54,9 +56,6 @@ class Card(dict[str, Any]):
     def control(self) -> Control:
         """How the policy acts."""
         given = {field.name: self[field.name] for field in fields(Control) if field.name in self}
-        for key in REQUIRED:
-            if key not in given:
-                raise PolicyError(f"card has no {key!r}; it must be {CONTROL_RULES[key][1]}")
         try:
             return Control(**given)
         except OutOfRangeError as error:

@@ -1,7 +1,5 @@
 """The command line. What needs the extra `[train]` is imported when it is asked for, and not before."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -10,24 +8,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from lrpilot import __version__
+from lrpilot import PolicyError, __version__
 from lrpilot.describe import describe
+from lrpilot.errors import UserError
 from lrpilot.export.onnx_file import onnx_bytes
-from lrpilot.export.replay import TraceError, read_trace, replay, table_text
-from lrpilot.files import OutputError, write_bytes
-from lrpilot.policy import PolicyError, known_fingerprint, list_policies, load_policy, read_card
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from lrpilot.export.replay import read_trace, replay, table_text
+from lrpilot.files import write_bytes
+from lrpilot.policy import known_fingerprint, list_policies, load_policy, read_card
 
 DONE, FAILED, WRONG = 0, 1, 2
 RUNS = Path("runs")
 SUITE = "suite"
 
 
-class CommandError(ValueError):
+class CommandError(UserError):
     """The words of a command don't go together, or it can't write where it should; the message says what to do."""
 
 
@@ -46,26 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides behind an option, which argparse does not connect with those before it
         options.overrides += rest
-    if options.command in {"policies", "inspect", "export"}:
-        try:
-            return _guarded(options, (PolicyError, TraceError, CommandError, ModuleNotFoundError))
-        except BrokenPipeError:  # who reads, such as head, has seen enough; Python would complain again at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
-    try:
-        from lrpilot.configs import ConfigError
-        from lrpilot.envs.data.matrices import DataError
-    except ModuleNotFoundError as error:
-        return _complain(f"{options.command} needs {error.name}: pip install 'lrpilot[train]'")
-    return _guarded(options, (PolicyError, ConfigError, DataError, CommandError, OutputError))
-
-
-def _guarded(options: argparse.Namespace, wrong: tuple[type[Exception], ...]) -> int:
     try:
         _COMMANDS[options.command](options)
         sys.stdout.flush()
-    except wrong as error:
+    except UserError as error:
         return _complain(str(error))
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("lrpilot"):
+            raise
+        hint = f"{options.command} needs {error.name}: pip install 'lrpilot[train]'"
+        return _complain(str(error) if options.command == "export" else hint)
+    except BrokenPipeError:  # who reads, such as head, has seen enough; Python would complain again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except KeyboardInterrupt:
         return FAILED
     return DONE
@@ -198,7 +187,7 @@ def _league() -> ModuleType:
     return command
 
 
-def _console() -> Console:
+def _console() -> Any:
     """The terminal, or a log file of 120 columns."""
     from rich.console import Console
 

@@ -1,11 +1,9 @@
 """How far and how straight the weights move: what they did in the last interval, beside what they did before."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,15 +45,15 @@ class DisplacementTracker:
 
     Attributes:
         weights: The weights at the last decision; None before the first.
-        previous: The displacement before that.
+        previous: The displacement before that; as all others empty before the first decision.
         recent: Decayed sum of the earlier displacements.
         earlier: The same, decaying more slowly.
     """
 
     weights: Weights | None = None
-    previous: Weights | None = None
-    recent: Weights | None = None
-    earlier: Weights | None = None
+    previous: Weights = field(default_factory=lambda: np.zeros(0))
+    recent: Weights = field(default_factory=lambda: np.zeros(0))
+    earlier: Weights = field(default_factory=lambda: np.zeros(0))
 
     def start(self, weights: Weights, slots: NDArray[np.bool_] | None = None) -> None:
         """Begin at these weights.
@@ -84,9 +82,6 @@ class DisplacementTracker:
         if self.weights is None or self.weights.shape != weights.shape:  # parameters may have been added
             self.start(weights)
             return UNKNOWN
-        assert self.previous is not None
-        assert self.recent is not None
-        assert self.earlier is not None
         with np.errstate(invalid="ignore", over="ignore"):
             step = weights - self.weights
             downhill = np.zeros_like(step) if gradient is None else -gradient
@@ -97,13 +92,17 @@ class DisplacementTracker:
 
     def state(self) -> dict[str, Weights]:
         """Return what is known, by the names that states have; `DisplacementTracker.of` restores it."""
-        values = {name: getattr(self, attribute) for name, attribute in _STATE.items()}
-        return {name: value for name, value in values.items() if value is not None}
+        return {} if self.weights is None else {name: getattr(self, attribute) for name, attribute in _STATE.items()}
 
     @classmethod
-    def of(cls, state: Mapping[str, Weights]) -> DisplacementTracker:
-        """Return a tracker as it was when `state` was called; what an older state lacks is not known."""
-        return cls(**{attribute: state[name] for name, attribute in _STATE.items() if name in state})
+    def of(cls, state: Mapping[str, Weights]) -> Self:
+        """Return a tracker as it was when `state` was called; sums that an older state lacks begin anew."""
+        tracker = cls()
+        if state:
+            tracker.start(state["last"])
+        for name, value in state.items():
+            setattr(tracker, _STATE[name], value)
+        return tracker
 
 
 _STATE = {"last": "weights", "turn": "previous", "fast": "recent", "slow": "earlier"}  # name in the state -> attribute

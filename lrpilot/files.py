@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from lrpilot.errors import UserError
 
-class OutputError(ValueError):
+
+class OutputError(UserError):
     """Results can't be written where they should be; the message says what to do."""
 
 
@@ -65,8 +67,8 @@ def write_json(path: Path, data: Any) -> None:
 
 def commit() -> str:
     """Return the commit of the source tree, marked if it is changed; "unknown" outside a checkout."""
-    here = str(Path(__file__).resolve().parent)
-    command = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"]
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lrpilot.card import CARD_KEY as CARD_KEY
-from lrpilot.card import FORMAT as FORMAT
-from lrpilot.card import MAX_BYTES, Card, read_header
-from lrpilot.card import PolicyError as PolicyError
+from lrpilot.card import CARD_KEY, MAX_BYTES, Card, PolicyError, read_header
 from lrpilot.control import Control, Guard, Limits
 from lrpilot.files import write_bytes
 from lrpilot.schedule import Bound, Schedule

@@ -5,13 +5,13 @@ is asinh(100 x) / 2: linear below 1 %, logarithmic above, so that a difference o
 100 can both be told from 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrpilot.arrays import Elementary, Floats, Numbers, elementary
+from lrpilot.arrays import Floats, Numbers, elementary
 from lrpilot.summary import RANGE, Summary
 
 SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
@@ -43,23 +43,23 @@ class Signal:
     name: str
     meaning: str
     unit: str
-    value: Callable[[Summary, Elementary, Now], Any]
+    value: Callable[[Summary, Any, Now], Any]
     low: float = -RANGE
     high: float = RANGE
     of_gradients: bool = False
 
 
-def _squashed(f: Elementary, log: Numbers) -> Any:
-    return f.asinh(100.0 * log) / 2
+def _squashed(f: Any, log: Numbers) -> Any:
+    return f.arcsinh(100.0 * log) / 2
 
 
-def _scored(s: Summary, f: Elementary, difference: Numbers) -> Any:
+def _scored(s: Summary, f: Any, difference: Numbers) -> Any:
     """A difference of levels over its standard error."""
     error = f.sqrt(s.spread * s.spread / f.maximum(s.steps, 1.0) + SMALLEST_ERROR**2)
-    return f.asinh(difference / error)
+    return f.arcsinh(difference / error)
 
 
-def _log_steps(f: Elementary, steps: Numbers) -> Any:
+def _log_steps(f: Any, steps: Numbers) -> Any:
     return f.log(f.maximum(f.minimum(steps, LONGEST_INTERVAL), 1.0)) / 3
 
 
@@ -141,7 +141,7 @@ SIGNALS = (
         "since_best",
         "asinh of the intervals since the best level, / 1.5",
         "asinh of intervals",
-        lambda s, f, now: f.asinh(s.since_best) / 1.5,
+        lambda s, f, now: f.arcsinh(s.since_best) / 1.5,
         0.0,
     ),
     Signal(
@@ -195,7 +195,7 @@ SIGNALS = (
         "drift",
         "fast average minus the slowest one, over that size, asinh",
         "asinh of ratio",
-        lambda s, f, now: f.asinh((s.fast - s.slowest) / f.maximum(s.swing, SMALLEST_ERROR)),
+        lambda s, f, now: f.arcsinh((s.fast - s.slowest) / f.maximum(s.swing, SMALLEST_ERROR)),
     ),
     Signal(
         "reference_change",
@@ -263,6 +263,17 @@ SIGNALS = (
 )
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
 GRADIENT_SIGNALS = frozenset(signal.name for signal in SIGNALS if signal.of_gradients)
+
+
+def known_signals(names: Sequence[str]) -> Sequence[str]:
+    """Return names of signals as they are, once they are known to be different ones, at least one.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if not 0 < len(names) == len({*names} & {*SIGNAL_NAMES}):
+        raise ValueError(f"must be different names out of {', '.join(SIGNAL_NAMES)}, at least one, not {list(names)}")
+    return names
 
 
 class Signals(Summary):

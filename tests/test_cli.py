@@ -249,26 +249,6 @@ def test_make_refuses_an_unknown_recipe_before_it_installs_anything(name: str, t
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_smoke_training_and_resume(tmp_path: Path) -> None:
-    result = run("train", "nmf", "--smoke", folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.rstrip().endswith("its policy is not trained and its figures mean nothing")
-    folder = tmp_path / "runs" / "nmf" / "seed0"
-    names = {
-        "config.yaml",
-        "policy.safetensors",
-        "tensorboard",
-        "checkpoints",
-        "compare.csv",
-        "compare.json",
-        "figures",
-    }
-    assert names <= {path.name for path in folder.iterdir()}
-    again = run("train", "--resume", str(folder), folder=tmp_path)
-    assert again.returncode == 0
-
-
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = [sys.executable, "-m", "lrpilot", "inspect", "nlp", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

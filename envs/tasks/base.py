@@ -1,10 +1,14 @@
 """What a task offers to the decision process around it."""
 
 from abc import ABC, abstractmethod
+from copy import copy
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
 from lrpilot.displacement import DisplacementCosines, DisplacementTracker
@@ -17,7 +21,7 @@ class AbstractTask(ABC):
         batch_size: B, the number of runs.
         hidden_size: Entries of `hidden` a run.
         reference_name: What `reference` returns: "bound" or "base_lr".
-        worth: What a nat of the log objective counts, shape (B,), or () for all runs.
+        reward_weight: What a nat of the log objective counts, shape (B,), or () for all runs.
     """
 
     batch_size: int
@@ -102,3 +106,40 @@ class AbstractTask(ABC):
     def _marked(self, slots: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Which runs begin anew, shape (B,): all of them, if none are named."""
         return np.ones(self.batch_size, dtype=np.bool_) if slots is None else slots
+
+
+class AbstractBatchTask(AbstractTask):
+    """Problems that are drawn and computed together, in tensors: each run is a replica of one of them.
+
+    Args:
+        problems: The distribution that problems are drawn from.
+        batch_size: B, how many run side by side.
+        replicas: How many successive runs share all but the LR; divides `batch_size`.
+    """
+
+    def __init__(self, problems: Any, batch_size: int, replicas: int) -> None:
+        self.problems, self.batch_size, self.replicas = problems, batch_size, replicas
+        self._noise_rng = torch.Generator()
+
+    @abstractmethod
+    def _draw(self, count: int, rng: np.random.Generator) -> Any:
+        """Draw so many problems."""
+
+    @abstractmethod
+    def _start(self, batch: Any) -> None:
+        """Begin what `_draw` returned, each problem with all of its replicas: set tensors, by problem or by run."""
+
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new problems; see `AbstractTask.reset`."""
+        slots = self._marked(slots)
+        if slots.all():
+            batch = self._draw(self.batch_size // self.replicas, rng)
+            self._noise_rng.manual_seed(int(rng.integers(2**62)))
+            self._start(batch)
+        else:
+            fresh = copy(self)
+            fresh._noise_rng = torch.Generator()
+            fresh._start(self._draw(int(slots.sum()), rng))
+            for name, value in vars(fresh).items():
+                if isinstance(value, Tensor):
+                    getattr(self, name)[torch.from_numpy(slots)] = value

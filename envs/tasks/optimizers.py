@@ -1,10 +1,7 @@
 """The optimizers of torch for B runs side by side: one flat tensor of parameters, an LR for each run."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -27,7 +24,23 @@ class Hyper(NamedTuple):
 
 
 class AbstractOptimizer(ABC):
-    """The state of one kind of optimizer for B runs of P parameters each."""
+    """The state of one kind of optimizer for B runs of P parameters each.
+
+    Args:
+        hyper: Settings of the B runs.
+        like: Parameters, shape (B, P); their shape and dtype are taken.
+
+    Attributes:
+        momentum: As in `Hyper`, shape (B, 1); so are `beta2` and `weight_decay`.
+        first: Running sum or mean of what moves the parameters, shape (B, P).
+        second: Running size of the gradients, shape (B, P).
+        steps: Made so far, shape (B, 1).
+    """
+
+    def __init__(self, hyper: Hyper, like: Tensor) -> None:
+        self.momentum, self.beta2, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
+        self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
+        self.steps = torch.zeros(len(like), 1, dtype=like.dtype)
 
     @abstractmethod
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
@@ -39,7 +52,7 @@ class AbstractOptimizer(ABC):
             lr: LR of each run, shape (B,), per step.
         """
 
-    def insert(self, slots: Tensor, other: AbstractOptimizer) -> None:
+    def insert(self, slots: Tensor, other: Self) -> None:
         """Take over settings and state of another optimizer of the same kind.
 
         Args:
@@ -47,8 +60,7 @@ class AbstractOptimizer(ABC):
             other: Holds as many runs as are marked.
         """
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                value[slots] = getattr(other, name)
+            value[slots] = getattr(other, name)
 
 
 class SGD(AbstractOptimizer):
@@ -56,11 +68,6 @@ class SGD(AbstractOptimizer):
 
     The same numbers as `torch.optim.SGD` with dampening 0. Near a minimum a step goes lr/(1 − m) as far as without
     momentum.
-
-    Args:
-        hyper: Settings of the B runs.
-        like: Parameters, shape (B, P); their shape and dtype are taken.
-        nesterov: Look ahead along the momentum.
 
     Example:
         Two runs on w²/2 from w = 1, with momentum 0 and 0.9; the second step uses g = 0.5:
@@ -72,17 +79,20 @@ class SGD(AbstractOptimizer):
         tensor([ 0.2500, -0.2000])
     """
 
-    def __init__(self, hyper: Hyper, like: Tensor, nesterov: bool = False) -> None:
-        self.momentum, _, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
-        self.nesterov = nesterov
-        self.velocity = torch.zeros_like(like)
+    nesterov = False
 
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
         gradient = torch.addcmul(gradient, self.weight_decay, parameters)
-        self.velocity.mul_(self.momentum).add_(gradient)
-        update = gradient.addcmul_(self.momentum, self.velocity) if self.nesterov else self.velocity
+        self.first.mul_(self.momentum).add_(gradient)
+        update = gradient.addcmul_(self.momentum, self.first) if self.nesterov else self.first
         parameters.addcmul_(update, lr[:, None], value=-1)
+
+
+class Nesterov(SGD):
+    """SGD that looks ahead along the momentum."""
+
+    nesterov = True
 
 
 class AdamW(AbstractOptimizer):
@@ -93,10 +103,6 @@ class AdamW(AbstractOptimizer):
         w ← (1 − lr·λ)w − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
 
     The same numbers as `torch.optim.AdamW` with its default ε = 1e-8.
-
-    Args:
-        hyper: Settings of the B runs.
-        like: Parameters, shape (B, P); their shape and dtype are taken.
 
     Example:
         The first step goes lr along the sign of the gradient, whatever its size:
@@ -109,29 +115,20 @@ class AdamW(AbstractOptimizer):
         tensor([[0.9000, 1.1000]], dtype=torch.float64)
     """
 
-    def __init__(self, hyper: Hyper, like: Tensor) -> None:
-        self.beta1, self.beta2, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
-        self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
-        self.steps = torch.zeros(len(like), 1, dtype=like.dtype)
-
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
         self.steps += 1
-        self.first.lerp_(gradient, 1 - self.beta1)
+        self.first.lerp_(gradient, 1 - self.momentum)
         self.second.mul_(self.beta2).add_(gradient.square().mul_(1 - self.beta2))
         size = self.second.sqrt().div_((1 - self.beta2**self.steps).sqrt()).add_(EPSILON)
         parameters.mul_(1 - lr[:, None] * self.weight_decay)
-        parameters.addcmul_(self.first / size, lr[:, None] / (1 - self.beta1**self.steps), value=-1)
+        parameters.addcmul_(self.first / size, lr[:, None] / (1 - self.momentum**self.steps), value=-1)
 
 
 class RMSprop(AbstractOptimizer):
     """RMSprop with momentum m: v ← αv + (1 − α)g′², u ← m·u + g′ / (√v + ε), w ← w − lr·u, where g′ = g + λw.
 
     The same numbers as `torch.optim.RMSprop`, not centred. α is `Hyper.beta2`.
-
-    Args:
-        hyper: Settings of the B runs.
-        like: Parameters, shape (B, P); their shape and dtype are taken.
 
     Example:
         The first step goes lr / √(1 − α) along the sign of the gradient, whatever its size:
@@ -144,16 +141,12 @@ class RMSprop(AbstractOptimizer):
         tensor([[0.8000, 1.2000]], dtype=torch.float64)
     """
 
-    def __init__(self, hyper: Hyper, like: Tensor) -> None:
-        self.momentum, self.alpha, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
-        self.second, self.velocity = torch.zeros_like(like), torch.zeros_like(like)
-
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
         gradient = torch.addcmul(gradient, self.weight_decay, parameters)
-        self.second.mul_(self.alpha).add_(gradient.square().mul_(1 - self.alpha))
-        self.velocity.mul_(self.momentum).add_(gradient / (self.second.sqrt() + EPSILON))
-        parameters.addcmul_(self.velocity, lr[:, None], value=-1)
+        self.second.mul_(self.beta2).add_(gradient.square().mul_(1 - self.beta2))
+        self.first.mul_(self.momentum).add_(gradient / (self.second.sqrt() + EPSILON))
+        parameters.addcmul_(self.first, lr[:, None], value=-1)
 
 
 class Adamax(AbstractOptimizer):
@@ -164,10 +157,6 @@ class Adamax(AbstractOptimizer):
         w ← w − lr · m / (1 − β₁ᵗ) / u
 
     The same numbers as `torch.optim.Adamax` with its default ε = 1e-8.
-
-    Args:
-        hyper: Settings of the B runs.
-        like: Parameters, shape (B, P); their shape and dtype are taken.
 
     Example:
         The first step goes lr along the sign of the gradient; a smaller gradient then makes a smaller step:
@@ -180,23 +169,18 @@ class Adamax(AbstractOptimizer):
         tensor([[-0.1500]], dtype=torch.float64)
     """
 
-    def __init__(self, hyper: Hyper, like: Tensor) -> None:
-        self.beta1, self.beta2, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
-        self.first, self.largest = torch.zeros_like(like), torch.zeros_like(like)
-        self.steps = torch.zeros(len(like), 1, dtype=like.dtype)
-
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
         gradient = torch.addcmul(gradient, self.weight_decay, parameters)
         self.steps += 1
-        self.first.lerp_(gradient, 1 - self.beta1)
-        self.largest = torch.maximum(self.beta2 * self.largest, gradient.abs().add_(EPSILON))
-        parameters.addcmul_(self.first / self.largest, lr[:, None] / (1 - self.beta1**self.steps), value=-1)
+        self.first.lerp_(gradient, 1 - self.momentum)
+        self.second = torch.maximum(self.beta2 * self.second, gradient.abs().add_(EPSILON))
+        parameters.addcmul_(self.first / self.second, lr[:, None] / (1 - self.momentum**self.steps), value=-1)
 
 
-OPTIMIZERS: dict[str, Callable[[Hyper, Tensor], AbstractOptimizer]] = {
+OPTIMIZERS: dict[str, type[AbstractOptimizer]] = {
     "sgd": SGD,
-    "nesterov": lambda hyper, like: SGD(hyper, like, nesterov=True),
+    "nesterov": Nesterov,
     "adamw": AdamW,
     "rmsprop": RMSprop,
     "adamax": Adamax,

@@ -13,7 +13,6 @@ from lrpilot.envs.tasks.linear.task import LinearTask
 from lrpilot.envs.tasks.nets.group import NetGroup
 from lrpilot.envs.tasks.nmf.task import NMFTask
 from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, Hyper
-from lrpilot.envs.tasks.wrappers import AbstractWrapper
 
 
 class AbstractParameterAccess(ABC):
@@ -258,11 +257,6 @@ def _(task: LinearTask) -> Sequence[AbstractParameterAccess]:
 @accesses.register
 def _(task: NetGroup) -> Sequence[AbstractParameterAccess]:
     return [NetAccess(task)]
-
-
-@accesses.register
-def _(task: AbstractWrapper) -> Sequence[AbstractParameterAccess]:
-    return accesses(task.task)
 
 
 @accesses.register

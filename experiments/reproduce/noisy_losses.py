@@ -13,7 +13,7 @@ import numpy as np
 from lrpilot.arrays import Floats
 from lrpilot.envs.process import Decisions, Process
 from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.wrappers import AbstractWrapper
+from lrpilot.envs.tasks.composite import AbstractWrapper
 from lrpilot.experiments.league.workload import Workload
 
 Noise = Callable[[int, Floats, Floats, float, np.random.Generator], Floats]

@@ -1,9 +1,7 @@
 """The network of a policy as an ONNX file, for run-times without Python. Needs the extra `[export]`."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +9,6 @@ from lrpilot.card import CARD_KEY
 from lrpilot.describe import lr_formula
 from lrpilot.policy import SchedulePolicy
 from lrpilot.signals import SIGNALS
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 OPSET, IR_VERSION = 13, 8  # of 2021: every run-time still in use reads them, and the file does not change with onnx
 INPUT, OUTPUT = "observation", "action"
@@ -72,7 +67,7 @@ def metadata(policy: SchedulePolicy) -> dict[str, str]:
     }
 
 
-def _model(policy: SchedulePolicy) -> ModelProto:
+def _model(policy: SchedulePolicy) -> Any:  # onnx.ModelProto
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, hidden = [], INPUT

@@ -7,8 +7,9 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from lrpilot.errors import UserError
 from lrpilot.policy import SchedulePolicy
 
 COLUMN = "loss"
@@ -20,7 +21,7 @@ COLUMNS = {
 }
 
 
-class TraceError(ValueError):
+class TraceError(UserError):
     """A loss trace that can't be read; the message says what, where and the way out."""
 
 
@@ -140,9 +141,7 @@ def _plain(number: float) -> float | str:
 def _json(path: str | os.PathLike[str], text: str) -> Iterator[tuple[str, Any]]:
     try:
         entries = json.loads(text)
-    except RecursionError as error:
-        raise TraceError(f"{os.fspath(path)}: JSON, but no list of losses") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TraceError(
             f"{os.fspath(path)}: no JSON ({error}); write a list of numbers, or one loss a line"
         ) from error
@@ -154,9 +153,6 @@ def _json(path: str | os.PathLike[str], text: str) -> Iterator[tuple[str, Any]]:
 
 def _csv(path: str | os.PathLike[str], text: str) -> Iterator[tuple[str, Any]]:
     # The one column, or the one that the first line calls `loss`.
-    def refuse(what: str) -> NoReturn:
-        raise TraceError(f"{os.fspath(path)}, line {reader.line_num}: {what}")
-
     reader = csv.reader(io.StringIO(text), skipinitialspace=True)
     column, width = None, 1
     try:
@@ -167,15 +163,17 @@ def _csv(path: str | os.PathLike[str], text: str) -> Iterator[tuple[str, Any]]:
             if column is None and COLUMN in names:
                 column, width = names.index(COLUMN), len(names)
             elif len(row) != width:
-                refuse(
-                    f"{','.join(row)[:60]!r} has {len(row)} columns, must have {width}; name them in the first line, "
-                    f"one of them {COLUMN!r}"
+                raise TraceError(
+                    f"{os.fspath(path)}, line {reader.line_num}: {','.join(row)[:60]!r} has {len(row)} columns, must "
+                    f"have {width}; name them in the first line, one of them {COLUMN!r}"
                 )
             else:
                 column = column or 0
                 yield f"line {reader.line_num}", row[column]
     except csv.Error as error:
-        refuse(f"no CSV ({error}); write one loss a line")
+        raise TraceError(
+            f"{os.fspath(path)}, line {reader.line_num}: no CSV ({error}); write one loss a line"
+        ) from None
 
 
 def _number(path: str | os.PathLike[str], place: str, entry: Any) -> float:

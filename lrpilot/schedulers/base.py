@@ -89,8 +89,7 @@ class AbstractMetricLR(LRScheduler):
                 if metrics is not None:
                     self._losses.add(metrics)
                 losses = self._losses.end_step(decides)
-            if losses:
-                self._decided = True
+            self._decided = self._decided or bool(losses)
             self._advance(losses, decides)
             if decides and not (self._decided or self._warned):
                 self._warned = True
@@ -157,3 +156,9 @@ class AbstractMetricLR(LRScheduler):
         for key in own:
             value = state_dict[key]
             setattr(self, key, list(value) if isinstance(value, list) else value)
+
+
+def base_lrs_of(optimizer: Optimizer) -> list[float]:
+    """Return the base LR of each group; of what is no optimizer none, since `LRScheduler` says so."""
+    groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
+    return [float(group.get("initial_lr", group["lr"])) for group in groups]

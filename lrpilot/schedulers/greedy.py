@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lrpilot.schedulers.base import AbstractMetricLR
+from lrpilot.schedulers.base import AbstractMetricLR, base_lrs_of
 from lrpilot.schedulers.greedy_rule import Compat, GreedyRule, GreedySettings, Mode, ThresholdMode
 
 Bounds = Literal["relative", "absolute"]
@@ -106,9 +106,8 @@ class GreedyLR(AbstractMetricLR):
         if every < 1 or (compat and every > 1):
             raise ValueError(f"every must be at least 1, and 1 with compat, not {every}")
         self._every, self._verbose = every, verbose
-        groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
-        base_lrs = [float(group.get("initial_lr", group["lr"])) for group in groups]
-        self._rule = GreedyRule(settings, *_levels(base_lrs, min_lr, max_lr, bounds, bool(compat)))
+        levels = _levels(base_lrs_of(optimizer), min_lr, max_lr, bounds, bool(compat))
+        self._rule = GreedyRule(settings, *levels)
         self._pending: list[float] = []  # losses since the last decision
         super().__init__(optimizer, last_epoch)
 

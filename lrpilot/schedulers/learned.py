@@ -14,7 +14,7 @@ from lrpilot.displacement import DisplacementTracker
 from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Bound
 from lrpilot.schedulers import parameters
-from lrpilot.schedulers.base import AbstractMetricLR
+from lrpilot.schedulers.base import AbstractMetricLR, base_lrs_of
 
 
 class LearnedLR(AbstractMetricLR):
@@ -68,11 +68,9 @@ class LearnedLR(AbstractMetricLR):
         if warmup < 0:
             raise ValueError(f"warmup must be a number of steps, at least 0, not {warmup}")
         policy = policy if isinstance(policy, SchedulePolicy) else load_policy(policy)
-        self._fingerprint = policy.fingerprint
-        self._reads_gradients = policy.reads_gradients
-        self._warmup = warmup
-        groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
-        self._largest_base = max((float(group.get("initial_lr", group["lr"])) for group in groups), default=1.0)
+        self._fingerprint, self._reads_gradients, self._warmup = policy.fingerprint, policy.reads_gradients, warmup
+        base_lrs = base_lrs_of(optimizer)
+        self._largest_base = max(base_lrs, default=1.0)
         self._schedule = policy.schedule(
             self._largest_base, horizon, bound=bound, lr_min=lr_min, lr_max=lr_max, guard=guard
         )
@@ -83,7 +81,7 @@ class LearnedLR(AbstractMetricLR):
                 UserWarning,
                 stacklevel=2,
             )
-        if self._reads_gradients and groups:
+        if self._reads_gradients and base_lrs:
             self._schedule.tracker.start(parameters.weights(optimizer))
             self._schedule.agree = parameters.agreed
         super().__init__(optimizer, last_epoch)

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lrpilot import load_policy
+from lrpilot import PolicyError, SchedulePolicy, load_policy
 from lrpilot.agents.ensemble import FIRST, Member, RunClass, combine, together, train_all
 from lrpilot.agents.run import Run
 from lrpilot.configs import ConfigError, load_recipe
 from lrpilot.configs.recipe import NetRecipe
-from lrpilot.policy import PolicyError, SchedulePolicy
 from lrpilot.signals import SIGNAL_NAMES, Signals
 
 DECISIONS, INF = 60, math.inf

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from stable_baselines3 import PPO
 
-from lrpilot import load_policy
+from lrpilot import PolicyError, load_policy
 from lrpilot.agents import train as training
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import act_by, evaluate
@@ -23,7 +23,6 @@ from lrpilot.agents.run import Run
 from lrpilot.agents.train import new_model, score_of, train, validate
 from lrpilot.configs import ConfigError, Recipe, load_recipe
 from lrpilot.envs.shells.sb3_env import BatchedVecEnv
-from lrpilot.policy import PolicyError
 from lrpilot.signals import SIGNAL_NAMES
 
 SMALL = ["ppo.iterations=4", "ppo.parallel=16", "ppo.replicas=4", "validation.problems=16", "validation.every=2"]

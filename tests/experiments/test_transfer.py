@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
+from lrpilot import PolicyError, SchedulePolicy
 from lrpilot.card import control_entries
 from lrpilot.configs import load_recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments.networks import ERRORS, SCORED
 from lrpilot.experiments.stats import Paired
 from lrpilot.experiments.transfer import RESULTS, ROWS, Transfer, main, new_table, show, transfers
-from lrpilot.policy import PolicyError, SchedulePolicy
 
 SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.test=[iris]", "data.train=[wine]", "horizon=60"]
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from lrpilot import PolicyError, SchedulePolicy, list_policies, load_policy
-from lrpilot.card import MAX_BYTES, MAX_DEPTH
+from lrpilot.card import CARD_KEY, MAX_BYTES, MAX_DEPTH
 from lrpilot.describe import WIDTH, describe
-from lrpilot.policy import CARD_KEY, read_card
+from lrpilot.policy import read_card
 
 Maker = Callable[..., SchedulePolicy]
 

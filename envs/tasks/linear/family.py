@@ -55,7 +55,6 @@ through progress. Also `terminated` when f − f* is not finite or has grown 10,
 LINEAR = Family(
     name="linear",
     problems=LinearProblems,
-    problem_class=LinearProblems,
     task=LinearTask,
     load=load_labelled,
     decisions=Decisions(),

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import AbstractBatchTask
 from lrpilot.envs.tasks.linear.pretrained import expansions
 from lrpilot.envs.tasks.linear.problems import LinearBatch, LinearProblems, draw
 
 DATA = ("digits", "faces", "wine")
 
 
-class LinearTask(AbstractTask):
+class LinearTask(AbstractBatchTask):
     """Mini-batch SGD on (1/2N)‖f(w) − y‖² + (λ/2)‖w − w₀‖², f a network linearised at pre-trained weights w₀.
 
     In the eigenbasis of the constant Hessian (see `LinearBatch`) a step on the examples S is
@@ -35,24 +35,11 @@ class LinearTask(AbstractTask):
     hidden_size = 6
 
     def __init__(self, problems: LinearProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
-        self.problems = problems
-        self.batch_size = batch_size
-        self.replicas = replicas
+        super().__init__(problems, batch_size, replicas)
         self._pool = expansions(tuple(data) or DATA, problems.networks)
-        self._noise_rng = torch.Generator()
-        self.z = torch.zeros(0)
 
-    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
-        """Draw new problems; see `AbstractTask.reset`. A single run in a replica group begins its problem anew."""
-        slots = self._marked(slots)
-        if slots.all():
-            self._start(draw(self.problems, self.batch_size // self.replicas, rng, self._pool))
-            self._noise_rng.manual_seed(int(rng.integers(2**62)))
-        elif self.replicas == 1:
-            self._insert(torch.from_numpy(slots), draw(self.problems, int(slots.sum()), rng, self._pool))
-        else:
-            again = torch.from_numpy(slots).reshape(-1, 1, self.replicas)
-            self.z = torch.where(again, self._z_start[..., None], self.z)
+    def _draw(self, count: int, rng: np.random.Generator) -> LinearBatch:
+        return draw(self.problems, count, rng, self._pool)
 
     def _start(self, batch: LinearBatch) -> None:
         """Shapes: G problems, n rows, k directions, R replicas; B = G·R."""
@@ -69,13 +56,15 @@ class LinearTask(AbstractTask):
         self.gradient = torch.zeros_like(self.z)
         self.rows = torch.zeros(*batch.example.shape, 1)  # 1 on those of the drawn mini-batch
 
-    def _insert(self, slots: Tensor, batch: LinearBatch) -> None:
-        fresh = LinearTask.__new__(LinearTask)
-        fresh.replicas = 1
-        fresh._start(batch)
-        for name, value in vars(fresh).items():
-            if isinstance(value, Tensor):
-                getattr(self, name)[slots] = value
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new problems; see `AbstractTask.reset`. A single run in a replica group begins its problem anew."""
+        again = self._marked(slots)
+        if self.replicas == 1 or again.all():
+            super().reset(rng, slots)
+        else:
+            self.z = torch.where(
+                torch.from_numpy(again).reshape(-1, 1, self.replicas), self._z_start[..., None], self.z
+            )
 
     def sgd_step(self, lr: Floats) -> Floats:
         """Make one SGD step; see `AbstractTask.sgd_step`."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from lrpilot.envs.tasks.nets import batch_normalised, feedforward, sequence_models
+from lrpilot.envs.tasks.nets import feedforward, sequence_models
 from lrpilot.envs.tasks.nets.layers import Network
 
 Build = Callable[[np.random.Generator, tuple[int, ...], int, int], Network]
@@ -18,14 +19,12 @@ class Architecture:
 
     Attributes:
         name: The key in `ARCHITECTURES`.
-        kind: The coarser family that it belongs to: "mlp", "cnn", "attention", "recurrent", …
         draw: Draws width, depth, activation, normalisation and scale of the initial weights from a generator, for
             inputs of a shape (without the samples), a number of classes and a factor on the width.
         suits: Kinds of data sets (`Dataset.kind`) that it can be trained on.
     """
 
     name: str
-    kind: str
     draw: Build
     suits: tuple[str, ...]
 
@@ -59,23 +58,23 @@ _FLAT = ("vector", "image", "signal")
 _TEXT = ("text classification",)
 _NEXT = ("language model",)
 _ALL = (
-    Architecture("mlp", "mlp", feedforward.mlp, _FLAT),
-    Architecture("residual_mlp", "mlp", feedforward.residual_mlp, _FLAT),
-    Architecture("gated_mlp", "mlp", feedforward.gated_mlp, _FLAT),
-    Architecture("cnn", "cnn", feedforward.cnn, ("image", "signal")),
-    Architecture("resnet", "cnn", feedforward.resnet, ("image", "signal")),
-    Architecture("mixer", "mixer", feedforward.mixer, ("image",)),
-    Architecture("patch_transformer", "attention", feedforward.patch_transformer, ("image",)),
-    Architecture("byte_pool", "mlp", sequence_models.byte_pool, _TEXT),
-    Architecture("byte_cnn", "cnn", sequence_models.byte_cnn, _TEXT),
-    Architecture("byte_transformer", "attention", sequence_models.byte_transformer, _TEXT),
-    Architecture("gru", "recurrent", sequence_models.gru, _NEXT),
-    Architecture("rnn", "recurrent", sequence_models.rnn, _NEXT),
-    Architecture("transformer", "attention", sequence_models.transformer, _NEXT),
-    Architecture("memory", "recurrent", sequence_models.memory, _NEXT),
-    Architecture("causal_cnn", "cnn", sequence_models.causal_cnn, _NEXT),
-    Architecture("bn_mlp", "mlp", batch_normalised.bn_mlp, _FLAT),
-    Architecture("bn_cnn", "cnn", batch_normalised.bn_cnn, ("image", "signal")),
-    Architecture("bn_byte_cnn", "cnn", batch_normalised.bn_byte_cnn, _TEXT),
+    Architecture("mlp", feedforward.mlp, _FLAT),
+    Architecture("residual_mlp", feedforward.residual_mlp, _FLAT),
+    Architecture("gated_mlp", feedforward.gated_mlp, _FLAT),
+    Architecture("cnn", feedforward.cnn, ("image", "signal")),
+    Architecture("resnet", feedforward.resnet, ("image", "signal")),
+    Architecture("mixer", feedforward.mixer, ("image",)),
+    Architecture("patch_transformer", feedforward.patch_transformer, ("image",)),
+    Architecture("byte_pool", sequence_models.byte_pool, _TEXT),
+    Architecture("byte_cnn", sequence_models.byte_cnn, _TEXT),
+    Architecture("byte_transformer", sequence_models.byte_transformer, _TEXT),
+    Architecture("gru", sequence_models.gru, _NEXT),
+    Architecture("rnn", sequence_models.rnn, _NEXT),
+    Architecture("transformer", sequence_models.transformer, _NEXT),
+    Architecture("memory", sequence_models.memory, _NEXT),
+    Architecture("causal_cnn", sequence_models.causal_cnn, _NEXT),
+    Architecture("bn_mlp", feedforward.bn_mlp, _FLAT),
+    Architecture("bn_cnn", feedforward.bn_cnn, ("image", "signal")),
+    Architecture("bn_byte_cnn", partial(sequence_models.byte_cnn, batch_norm=True), _TEXT),
 )
 ARCHITECTURES = {architecture.name: architecture for architecture in _ALL}

@@ -81,7 +81,6 @@ def _family(
     return Family(
         name=name,
         problems=problems,
-        problem_class=NetProblems,
         task=NetTask,
         load=load_dataset,
         decisions=DECISIONS,

@@ -1,4 +1,7 @@
-"""Networks for vectors, pictures and signals: perceptrons, convolutions, and tokens cut from a picture."""
+"""Networks for vectors, pictures and signals: perceptrons, convolutions, and tokens cut from a picture.
+
+With batch normalisation it does not matter how long weights are, so such networks bear LRs that break others.
+"""
 
 from itertools import pairwise
 from math import prod
@@ -8,7 +11,7 @@ import torch
 from torch import nn
 
 from lrpilot.envs.ranges import scale
-from lrpilot.envs.tasks.nets.layers import ACTIVATIONS, Attention, Mean, Network, Positions, Residual, Swap
+from lrpilot.envs.tasks.nets.layers import ACTIVATIONS, Attention, BatchNorm, Mean, Network, Positions, Residual, Swap
 
 Shape = tuple[int, ...]
 
@@ -31,6 +34,15 @@ def mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) ->
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after)] + ([nn.LayerNorm(after)] if norm else []) + [act]
     return Network(*layers, nn.Linear(sizes[-1], classes), init_scale=scale(rng, 0.5, 5))
+
+
+def bn_mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
+    """Return a perceptron of 2 to 4 layers of weights, 8 to 64 wide, with batch normalisation."""
+    width, act = widen * pick(rng, 8, 16, 32, 64), activation(rng, "relu", "tanh", "gelu", "leaky")
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in pairwise([prod(shape)] + [width] * pick(rng, 1, 2, 3)):
+        layers += [nn.Linear(before, after), BatchNorm(after), act]
+    return Network(*layers, nn.Linear(width, classes), init_scale=scale(rng, 0.5, 3))
 
 
 def residual_mlp(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
@@ -89,6 +101,17 @@ def cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) ->
             layers.append(nn.AvgPool1d(2) if len(shape) == 2 else nn.AvgPool2d(2))
         channels = width
     return headed(layers, shape, classes, scale(rng, 0.5, 5))
+
+
+def bn_cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
+    """Return 2 or 3 strided convolutions, 4 to 16 wide, with batch normalisation."""
+    width, act = widen * pick(rng, 4, 8, 16), activation(rng, "relu", "gelu", "leaky")
+    layers: list[nn.Module] = []
+    channels = shape[0]
+    for stride in [first_stride(shape), 2, 2][: pick(rng, 2, 3)]:
+        layers += [convolution(shape, channels, width, stride), BatchNorm(width), act]
+        channels = width
+    return headed(layers, shape, classes, scale(rng, 0.5, 3))
 
 
 def resnet(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:

@@ -12,8 +12,7 @@ from torch.nn.functional import cross_entropy
 from lrpilot.arrays import Floats, Weights
 from lrpilot.envs.data.dataset import Dataset
 from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.nets.augmentation import augment
-from lrpilot.envs.tasks.nets.loader import Loader
+from lrpilot.envs.tasks.nets.mini_batches import Loader, augment
 from lrpilot.envs.tasks.nets.problems import NetBatch, NetProblems, Structure, draw_batch, part_of
 from lrpilot.envs.tasks.nets.right_lr import right_lr
 from lrpilot.envs.tasks.optimizers import ADAMS, OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
@@ -68,21 +67,19 @@ class NetGroup(AbstractTask):
 
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
         """Begin new problems of the same structure; among replicas, the same problem anew; see `AbstractTask.reset`."""
-        self._restart(torch.from_numpy(self._marked(slots)), rng)
-
-    def _restart(self, slots: Tensor, rng: np.random.Generator) -> None:
+        new = torch.from_numpy(self._marked(slots))
         if self.replicas == 1:
-            fresh = draw_batch(self.problems, self.structure, int(slots.sum()), rng)
-            for mine, new in zip(self.batch, fresh, strict=True):
-                mine[slots] = new
-            self.loader.restart(slots, fresh.sizes)
-        again = NetBatch(*(self._repeated(entry)[slots] for entry in self.batch))
-        self.lr_error[slots] = again.lr_error
-        self.parameters[slots] = again.start.to(self.parameters.dtype)
-        self.gradient[slots] = 0.0
-        self.optimizer.insert(slots, self._optimizer(again, 1))
-        self.stale |= slots
-        self.initial[slots] = self._held_out_loss()[slots]
+            fresh = draw_batch(self.problems, self.structure, int(new.sum()), rng)
+            for mine, its in zip(self.batch, fresh, strict=True):
+                mine[new] = its
+            self.loader.restart(new, fresh.sizes)
+        again = NetBatch(*(self._repeated(entry)[new] for entry in self.batch))
+        self.lr_error[new] = again.lr_error
+        self.parameters[new] = again.start.to(self.parameters.dtype)
+        self.gradient[new] = 0.0
+        self.optimizer.insert(new, self._optimizer(again, 1))
+        self.stale |= new
+        self.initial[new] = self._held_out_loss()[new]
 
     def _repeated(self, of_problems: Tensor) -> Tensor:
         return of_problems if self.replicas == 1 else of_problems.repeat_interleave(self.replicas, 0)

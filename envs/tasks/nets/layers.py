@@ -83,9 +83,8 @@ class BatchNorm(nn.Module):
 
     def reset_parameters(self) -> None:
         """Begin with factors 1 and shifts 0; nothing is random."""
-        with torch.no_grad():
-            self.factor.fill_(1.0)
-            self.shift.zero_()
+        nn.init.ones_(self.factor)
+        nn.init.zeros_(self.shift)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, width, …) to the same shape, with mean 0 and variance 1 in each channel before factor and shift."""

@@ -42,7 +42,7 @@ class NetProblems:
         held_out: Samples that the objective is measured on, as far as the data set has them.
         label_noise: Share of the training targets that are random, and stay so through the run.
         clean: Probability that none is.
-        augment: Strength of the augmentation of mini-batches; see `augmentation`.
+        augment: Strength of the augmentation of mini-batches; see `mini_batches.augment`.
         lr_error: Base LR over the LR that seems right at the start (log-uniform).
         momentum: Momentum of SGD; one is drawn for each problem.
         beta1: The same for β₁ of AdamW and Adamax.

@@ -8,6 +8,7 @@ from lrpilot.envs.ranges import scale
 from lrpilot.envs.tasks.nets.feedforward import Shape, activation, pick
 from lrpilot.envs.tasks.nets.layers import (
     Attention,
+    BatchNorm,
     DecayingMemory,
     Mean,
     Network,
@@ -86,15 +87,16 @@ def byte_pool(rng: np.random.Generator, shape: Shape, classes: int, widen: int =
     return Network(*layers, nn.Linear(width, classes), init_scale=scale(rng, 0.5, 5))
 
 
-def byte_cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:
+def byte_cnn(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1, batch_norm: bool = False) -> Network:
     """Return a classifier of 1 or 2 strided convolutions of symbols and the mean of what they find."""
     width, act = widen * pick(rng, 8, 16, 24), activation(rng, "relu", "gelu", "tanh")
     layers: list[nn.Module] = [nn.Embedding(SYMBOLS, EMBEDDING // 2), Swap()]
     channels = EMBEDDING // 2
     for _ in range(pick(rng, 1, 2)):
-        layers += [nn.Conv1d(channels, width, 5, stride=2, padding=2), act]
+        layers += [nn.Conv1d(channels, width, 5, stride=2, padding=2)] + [BatchNorm(width)] * batch_norm + [act]
         channels = width
-    return Network(*layers, Swap(), Mean(), nn.Linear(width, classes), init_scale=scale(rng, 0.5, 5))
+    most = 3 if batch_norm else 5
+    return Network(*layers, Swap(), Mean(), nn.Linear(width, classes), init_scale=scale(rng, 0.5, most))
 
 
 def byte_transformer(rng: np.random.Generator, shape: Shape, classes: int, widen: int = 1) -> Network:

@@ -52,7 +52,6 @@ through progress. Also `terminated` when f is not finite or has grown 10,000-fol
 NMF = Family(
     name="nmf",
     problems=NMFProblems,
-    problem_class=NMFProblems,
     task=NMFTask,
     load=load_matrix,
     decisions=Decisions(),

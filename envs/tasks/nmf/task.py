@@ -4,17 +4,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
 from lrpilot.envs.data.matrices import load_matrix
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import AbstractBatchTask
 from lrpilot.envs.tasks.nmf.problems import NMFBatch, NMFProblems, draw
 from lrpilot.theory.nmf import certified_bound
 
 
-class NMFTask(AbstractTask):
+class NMFTask(AbstractBatchTask):
     """Projected SGD on f(W, H) = ½‖WH − X‖²_F over W, H ≥ 0, of which only a noisy gradient is known.
 
     A step takes a random batch S of columns, the unbiased loss κ·½‖(WH − X)_S‖² with κ = n/|S|, adds noise of
@@ -32,43 +31,27 @@ class NMFTask(AbstractTask):
     hidden_size = 5
 
     def __init__(self, problems: NMFProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
-        self.problems = problems
-        self.batch_size = batch_size
-        self.replicas = replicas
+        super().__init__(problems, batch_size, replicas)
         self._real = [load_matrix(name) for name in data]
-        self._noise_rng = torch.Generator()
 
-    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
-        """Draw new problems; see `AbstractTask.reset`."""
-        slots = self._marked(slots)
-        if slots.all():
-            new = draw(self.problems, self.batch_size // self.replicas, rng, self._real)
-            self._noise_rng.manual_seed(int(rng.integers(2**62)))
-            self._start(NMFBatch(*(np.repeat(value, self.replicas, 0) for value in vars(new).values())))
-        else:
-            self._insert(torch.from_numpy(slots), draw(self.problems, int(slots.sum()), rng, self._real))
+    def _draw(self, count: int, rng: np.random.Generator) -> NMFBatch:
+        return draw(self.problems, count, rng, self._real)
 
     def _start(self, batch: NMFBatch) -> None:
-        as_float = {name: torch.from_numpy(value).float() for name, value in vars(batch).items()}
+        entries = {name: torch.from_numpy(np.repeat(value, self.replicas, 0)) for name, value in vars(batch).items()}
+        as_float = {name: value.float() for name, value in entries.items()}
         self.X, self.W, self.H = as_float["X"], as_float["W"], as_float["H"]
         self.W_mask, self.H_mask = as_float["W_mask"], as_float["H_mask"]
         self.in_cols = self.H_mask.amax(1)  # (B, n)
-        self.batch_cols = torch.from_numpy(batch.batch_cols)
+        self.batch_cols = entries["batch_cols"]
         self.kappa = as_float["cols"] / self.batch_cols
         self._direction = torch.ones(self.X.shape[:2])
         self.R = self.W @ self.H - self.X  # (B, m, n)
         gradient_sq = (self.R @ self.H.mT).square().sum((1, 2)) + (self.W.mT @ self.R).square().sum((1, 2))
-        entries = self.W_mask.sum((1, 2)) + self.H_mask.sum((1, 2))
-        self.noise = as_float["noise"] * (gradient_sq / entries).sqrt()  # (B,), standard deviation an entry
+        count = self.W_mask.sum((1, 2)) + self.H_mask.sum((1, 2))
+        self.noise = as_float["noise"] * (gradient_sq / count).sqrt()  # (B,), standard deviation an entry
         self.draw_gradient()
         self.used = torch.zeros_like(self.W), torch.zeros_like(self.H)  # the gradient of the last step, over κ
-
-    def _insert(self, slots: Tensor, batch: NMFBatch) -> None:
-        fresh = NMFTask(self.problems, int(slots.sum()))
-        fresh._start(batch)
-        for name, value in vars(fresh).items():
-            if isinstance(value, Tensor):
-                getattr(self, name)[slots] = value
 
     def draw_gradient(self) -> None:
         """Draw the next mini-batch, and do as `take_gradient` says."""

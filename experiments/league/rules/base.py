@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.optimizers import SGD, AbstractOptimizer, AdamW, RMSprop
+from lrpilot.envs.tasks.optimizers import AbstractOptimizer
 from lrpilot.experiments.league.parameter_access import AbstractParameterAccess
 
 FORWARD = 1 / 3  # of a gradient evaluation: a forward pass alone costs about a third of forward and backward
@@ -64,15 +64,5 @@ class AbstractRule(ABC):
 
 
 def drop_momentum(optimizer: AbstractOptimizer) -> None:
-    """Set the momentum of an optimizer to 0, in place, so that its direction follows the gradient of the moment.
-
-    Raises:
-        TypeError: Its momentum is not known.
-    """
-    match optimizer:
-        case SGD() | RMSprop():
-            optimizer.momentum.zero_()
-        case AdamW():
-            optimizer.beta1.zero_()
-        case _:
-            raise TypeError(f"no momentum known of {type(optimizer).__name__}")
+    """Set the momentum of an optimizer to 0, in place, so that its direction follows the gradient of the moment."""
+    optimizer.momentum.zero_()

@@ -167,10 +167,11 @@ def settings(optimizer: AbstractOptimizer, run: int) -> tuple[float, float, floa
     match optimizer:
         case SGD(momentum=momentum, weight_decay=decay):
             return float(momentum[run]), BETA2, float(decay[run])
-        case AdamW(beta1=beta1, beta2=beta2, weight_decay=decay):
-            return float(beta1[run]), float(beta2[run]), float(decay[run])
-        case RMSprop(momentum=momentum, alpha=alpha, weight_decay=decay):
-            return float(momentum[run]), float(alpha[run]), float(decay[run])
+        case (
+            AdamW(momentum=momentum, beta2=beta2, weight_decay=decay)
+            | RMSprop(momentum=momentum, beta2=beta2, weight_decay=decay)
+        ):
+            return float(momentum[run]), float(beta2[run]), float(decay[run])
     raise TypeError(f"no counterpart of {type(optimizer).__name__}")
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lrpilot.envs.tasks.nets.augmentation import augment
-from lrpilot.envs.tasks.nets.loader import Loader
+from lrpilot.envs.tasks.nets.mini_batches import Loader, augment
 from lrpilot.envs.tasks.nets.task import NetTask
 from tests.envs.tasks.test_net_task import SMALL
 

@@ -9,12 +9,11 @@ from lrpilot.arrays import Floats
 from lrpilot.configs import load_recipe
 from lrpilot.envs.families import ExtraFamily, make_process
 from lrpilot.envs.process import Decisions
-from lrpilot.envs.tasks.composite import MixedTask
+from lrpilot.envs.tasks.composite import GuessedLR, MixedTask
 from lrpilot.envs.tasks.nets.problems import NetProblems
 from lrpilot.envs.tasks.nets.task import NetTask
 from lrpilot.envs.tasks.nmf.problems import NMFProblems
 from lrpilot.envs.tasks.nmf.task import NMFTask
-from lrpilot.envs.tasks.wrappers import GuessedLR
 
 NETS = NetProblems(alike=2, data=("iris",), architectures=("mlp",), samples=(32, 64), held_out=32)
 NMF = NMFProblems(real=0.0)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrpilot.envs.tasks.optimizers import AbstractOptimizer
-from lrpilot.experiments.league.rules.base import FORWARD, drop_momentum
+from lrpilot.experiments.league.rules.base import FORWARD
 from lrpilot.experiments.league.rules.line_search import SHAPES, LineSearch
 from tests.experiments.league.accesses import Quadratics, random_quadratics
 
@@ -86,15 +85,6 @@ def test_momentum_is_dropped(optimizer: str) -> None:
             rule.step(BASE)
     assert torch.equal(heavy.parameters, light.parameters)
     assert not torch.equal(heavy.parameters, start)
-
-
-def test_an_optimizer_whose_momentum_is_unknown_is_refused() -> None:
-    class Other(AbstractOptimizer):
-        def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
-            raise NotImplementedError
-
-    with pytest.raises(TypeError, match="Other"):
-        drop_momentum(Other())
 
 
 def test_no_step_uphill() -> None:

@@ -39,8 +39,10 @@ def test_rivals_have_names_of_their_own_and_a_source() -> None:
     ],
 )
 def test_wrong_words_are_refused_in_one_line(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("no archive")
     assert main(words) == WRONG
     said = capsys.readouterr().err
     assert message in said
