@@ -3,6 +3,7 @@
 For each a response surface; for those of networks also the schedules that they choose on probe tasks.
 """
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -203,8 +204,10 @@ def draw(name: str, folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Draw all figures into docs/results."""
-    for name in list_policies():
+    """Draw the figures of the policies that the command line names into docs/results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("policies", nargs="*", metavar="POLICY", help="a shipped one; by default all")
+    for name in parser.parse_args().policies or list_policies():
         for path in draw(name, RESULTS / name):
             print(path)
 

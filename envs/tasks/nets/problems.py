@@ -33,7 +33,7 @@ class NetProblems:
     Attributes:
         alike: Problems in a group, which share the structure of the network and can be computed in one go.
         data: Names of data sets; one is drawn for each group.
-        views: Share of the groups that see a view of their data set, each another one; see `envs.views`.
+        views: Share of the groups that see a view of their data set, each another one; see `envs.data.views`.
         architectures: Names of architectures; one that suits the data is drawn for each group.
         widen: Factor on the widths of all networks.
         optimizers: Kinds of optimizers; one is drawn for each group.
