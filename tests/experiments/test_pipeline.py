@@ -19,7 +19,7 @@ SMALL = ["problems.architectures=[mlp]", "unseen=[]", "data.train=[wine]", "data
 SMALL += ["data.test=[diabetes]", "ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processes=1"]
 SMALL += ["validation.problems=8", "validation.horizons=[]", "horizon=20", "decisions.decisions=10"]
 SMALL += ["decisions.steps=[2]", "comparison.tuning_problems=4", "comparison.test_problems=4"]
-SMALL += ["comparison.base_lrs=2", "comparison.processes=1"]
+SMALL += ["comparison.base_lrs=2", "comparison.processes=1", "comparison.baselines=[linear-to-zero, cosine]"]
 SHORT = "short: {below: 1.5, overrides: {horizon: 10, decisions: {steps: [1]}}}"
 WITH_GRADIENTS = "with_gradients: {below: 9, overrides: {decisions: {loss_only: 0.0}}}"
 SMALL += ["comparison.short_horizon=10", f"extra_agents={{{SHORT}, {WITH_GRADIENTS}}}"]
