@@ -27,8 +27,9 @@ def export(model: PPO, name: str, control: Control, **provenance: Any) -> Schedu
     """
     policy = model.policy
     assert isinstance(policy, AsymmetricPolicy)
-    linear = [layer for layer in policy.averaged_actor if isinstance(layer, nn.Linear)]
-    layers = tuple((_numbers(layer.weight), _numbers(layer.bias)) for layer in linear)
+    layers = tuple(
+        (_numbers(part.weight), _numbers(part.bias)) for part in policy.averaged_actor if isinstance(part, nn.Linear)
+    )
     card = {"format": FORMAT, "name": name, "signals": list(policy.signals), **control_entries(control)}
     return SchedulePolicy({**card, **provenance}, layers)
 

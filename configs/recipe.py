@@ -4,17 +4,9 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from lrpilot.configs.settings import (
     ComparisonSettings,
@@ -42,9 +34,7 @@ class Recipe(Section):
     horizon: int = Field(ge=1, description="SGD steps of a run in tuning, validation and test")
     problems: Any = Field(description="ranges that problems are drawn from, of the family's class")
     decisions: Decisions
-    signals: Annotated[tuple[str, ...], AfterValidator(known_signals)] = Field(
-        SIGNAL_NAMES, description="what the agent observes, in order"
-    )
+    signals: tuple[str, ...] = Field(SIGNAL_NAMES, description="what the agent observes, in order")
     data: Data
     ppo: PPOSettings
     validation: ValidationSettings
@@ -92,6 +82,12 @@ class Recipe(Section):
             if key not in _keys(kind):
                 raise ValueError(_unknown(["problems", key], cls, env))
         return TypeAdapter(kind).validate_python(value)
+
+    @model_validator(mode="after")
+    def _signals(self) -> Self:
+        if not known_signals(self.signals):
+            raise ValueError(f"signals must be different names out of {', '.join(SIGNAL_NAMES)}, not {self.signals}")
+        return self
 
     @model_validator(mode="after")
     def _whole_intervals(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lrpilot.control import CONTROL_RULES, Control, OutOfRangeError
 from lrpilot.errors import UserError
-from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES
+from lrpilot.signals import GRADIENT_SIGNALS, SIGNAL_NAMES, known_signals
 
 CARD_KEY = "lrpilot"
 MAX_BYTES, MAX_DEPTH = 16_000_000, 16
@@ -186,7 +186,7 @@ def _wrong(key: str, value: object, allowed: str) -> PolicyError:
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda v: isinstance(v, str) and 0 < len(v) <= 100, "a string of 1 to 100 characters"),
     "signals": (
-        lambda v: isinstance(v, list | tuple) and 0 < len(v) == len({*map(str, v)} & {*SIGNAL_NAMES}),
+        lambda v: isinstance(v, list | tuple) and known_signals(v),
         f"a list of different names out of {', '.join(SIGNAL_NAMES)}",
     ),
 }

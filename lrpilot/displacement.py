@@ -98,10 +98,10 @@ class DisplacementTracker:
     def of(cls, state: Mapping[str, Weights]) -> Self:
         """Return a tracker as it was when `state` was called; sums that an older state lacks begin anew."""
         tracker = cls()
-        if state:
+        if "last" in state:
             tracker.start(state["last"])
-        for name, value in state.items():
-            setattr(tracker, _STATE[name], value)
+        for name in _STATE.keys() & state.keys():
+            setattr(tracker, _STATE[name], state[name])
         return tracker
 
 

@@ -67,8 +67,7 @@ def write_json(path: Path, data: Any) -> None:
 
 def commit() -> str:
     """Return the commit of the source tree, marked if it is changed; "unknown" outside a checkout."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

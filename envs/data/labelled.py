@@ -43,7 +43,8 @@ def load_labelled(name: str) -> Labelled:
     """
     if name not in _LABELS:
         raise DataError(f"no labelled data set {name!r}: there are {', '.join(list_labelled())}")
-    _, labels = np.unique(_LABELS[name](), return_inverse=True)
+    classes, labels = np.unique(_LABELS[name](), return_inverse=True)
+    assert len(classes) > 1
     return Labelled(load_matrix(name).T, labels.astype(np.int64))
 
 

@@ -122,10 +122,9 @@ def env_class(family: Family, shell: type[Any] = AbstractScheduleEnv) -> Any:
         family: Which.
         shell: For one run, or `AbstractScheduleVectorEnv` for many.
     """
-    doc = indent(family.description, "    ").strip().replace("{signals}", str(len(SIGNALS)))
-    doc = doc.replace("{observations}", observation_table())
+    doc = indent(family.description, "    ").strip().replace("{observations}", observation_table())
     name = shell.__name__.replace("AbstractSchedule", family.name.upper())
-    return type(name, (shell,), {"__doc__": doc, "family": family.name})
+    return type(name, (shell,), {"__doc__": doc.replace("{signals}", str(len(SIGNALS))), "family": family.name})
 
 
 def process_info(process: Process) -> dict[str, NDArray[np.float64]]:

@@ -138,7 +138,7 @@ class AbstractBatchTask(AbstractTask):
             self._start(batch)
         else:
             fresh = copy(self)
-            fresh._noise_rng = torch.Generator()
+            fresh.replicas, fresh._noise_rng = 1, torch.Generator()
             fresh._start(self._draw(int(slots.sum()), rng))
             for name, value in vars(fresh).items():
                 if isinstance(value, Tensor):

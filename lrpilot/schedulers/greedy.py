@@ -106,8 +106,7 @@ class GreedyLR(AbstractMetricLR):
         if every < 1 or (compat and every > 1):
             raise ValueError(f"every must be at least 1, and 1 with compat, not {every}")
         self._every, self._verbose = every, verbose
-        levels = _levels(base_lrs_of(optimizer), min_lr, max_lr, bounds, bool(compat))
-        self._rule = GreedyRule(settings, *levels)
+        self._rule = GreedyRule(settings, *_levels(base_lrs_of(optimizer), min_lr, max_lr, bounds, bool(compat)))
         self._pending: list[float] = []  # losses since the last decision
         super().__init__(optimizer, last_epoch)
 

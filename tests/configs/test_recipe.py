@@ -77,8 +77,8 @@ def test_every_setting_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("signals=[level, nope]", "signals: must be different names out of progress"),
-        ("signals=[level, level]", "signals: must be different names out of progress"),
+        ("signals=[level, nope]", "signals must be different names out of progress"),
+        ("signals=[level, level]", "signals must be different names out of progress"),
         ("comparison.tuning_problems=12", "must be the same multiple of 4"),
         ("unseen=[cnn]", "unseen must be names of"),
     ],

@@ -103,7 +103,7 @@ def recorded(name: str) -> dict[str, list[str] | str]:
 
 
 def record(path: Path) -> None:
-    """Write all traces in a process that sums as any x86 processor since 2013 can: bits don't differ by machine."""
+    """Write all traces in a process that sums as any x86 processor with AVX2 can: bits don't differ by machine."""
     script = "import sys; from tests.golden.traces import write; write(sys.argv[1])"
     root = HERE.parents[1]
     subprocess.run([sys.executable, "-c", script, str(path)], check=True, cwd=root, env={**os.environ, **SAME_SUMS})
