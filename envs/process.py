@@ -11,7 +11,7 @@ from lrpilot.control import Control, Guard, Limits, OutOfRangeError, next_back_o
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.signals import Signals
-from lrpilot.summary import RANGE, counts_as_loss
+from lrpilot.summary import RANGE
 
 DIVERGED_AT = 1e4  # a run whose objective grew by this factor has diverged, and is over
 FLOOR = 1e-12  # objectives below this share of the start count as solved
@@ -139,7 +139,7 @@ class Process:
         asked = self.config.log_multiple(action, self._log_multiple)
         self._log_multiple = np.where(self._heard, asked, self._log_multiple)
         held, elapsed, steps = self.reference, self._elapsed(), self._steps_to_next()
-        log_multiple, skipped = np.zeros(self.task.batch_size), np.zeros(self.task.batch_size)
+        log_multiple, skipped = np.zeros(self.task.batch_size), np.zeros(self.task.batch_size, dtype=np.bool_)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for step in range(steps):
                 reference = held if self.config.guard == "off" else self.reference
@@ -149,9 +149,9 @@ class Process:
                 loss = self.task.sgd_step(self.lr)
                 self.reference = self.task.reference()
                 self._enter(loss)
-                skipped += ~counts_as_loss(loss)
+                skipped |= ~np.isfinite(loss)
                 log_multiple += np.log(self.lr / reference) / steps
-            self._heard, self._back_off = skipped < steps, next_back_off(self._back_off, skipped > 0)
+            self._heard, self._back_off = np.greater(self.signals.count, 0), next_back_off(self._back_off, skipped)
             self.signals.close(log_multiple, self.reference, *self._read_parameters())
         self.decision += 1
         reward = self._judge()

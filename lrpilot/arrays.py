@@ -4,6 +4,7 @@ On single numbers NumPy's functions are about ten times slower than the standard
 """
 
 import math
+from numbers import Real
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,3 +41,102 @@ def elementary(value: Any) -> Any:
         0.0
     """
     return np if isinstance(value, np.ndarray) else FLOATS
+
+
+def number(name: str, value: Any, boolean: bool = False) -> float:
+    """Return an argument as a Python number, so that it can be written into any state.
+
+    Args:
+        name: Of the argument, for the message.
+        value: A number of any library, or what has one element and can be made one.
+        boolean: Whether it must be True or False instead.
+
+    Returns:
+        An int if it is a whole number's type, else a float; a bool if it must be one.
+
+    Raises:
+        TypeError: It is no number.
+
+    Example:
+        >>> number("lr", np.float32(0.5)), number("cooldown", np.int64(2))
+        (0.5, 2)
+    """
+    if getattr(value, "size", None) == 1 or (hasattr(value, "numel") and value.numel() == 1):
+        value = value.item()
+    if isinstance(value, bool) != boolean or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {'True or False' if boolean else 'a number'}, not {value!r}")
+    if boolean:
+        return bool(value)
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """Return an argument that must be a positive, finite number, as a float.
+
+    Args:
+        name: Of the argument, for the message.
+        value: As for `number`.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not positive, or not finite.
+
+    Example:
+        >>> positive("base_lr", 1)
+        1.0
+    """
+    plain = number(name, value)
+    if not 0 < plain < math.inf:
+        raise ValueError(f"{name} must be a positive number, not {plain}")
+    return float(plain)
+
+
+def whole(name: str, value: Any, least: int, unit: str) -> int:
+    """Return an argument that counts something.
+
+    Args:
+        name: Of the argument, for the message.
+        value: As for `number`; 20.0 is whole.
+        least: Smallest value allowed.
+        unit: What it counts.
+
+    Returns:
+        A Python int.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not whole, or too small.
+
+    Example:
+        >>> whole("horizon", 20.0, 1, "steps")
+        20
+    """
+    plain = number(name, value)
+    if not math.isfinite(plain) or int(plain) != plain or plain < least:
+        raise ValueError(f"{name} must be a whole number of {unit}, at least {least}, not {plain}")
+    return int(plain)
+
+
+def loss_number(loss: Any) -> float:
+    """Return a loss as a float, finite or not.
+
+    Args:
+        loss: A number of any library, or an array with one element.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It has no element, or more than one.
+
+    Example:
+        >>> loss_number(np.ones((1, 1), dtype=np.float16))
+        1.0
+    """
+    if math.prod(getattr(loss, "shape", ())) != 1:
+        raise ValueError(f"loss must have one element, not shape {tuple(loss.shape)}")
+    loss = loss.item() if hasattr(loss, "item") else loss
+    try:
+        return float(loss if not isinstance(loss, str | bytes) else None)  # type: ignore[arg-type]
+    except OverflowError:
+        return math.inf if loss > 0 else -math.inf
+    except TypeError:
+        raise TypeError(f"loss must be a number, or one in a tensor, not {loss!r}") from None

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lrpilot.arrays import Numbers, elementary
+from lrpilot.arrays import Numbers, elementary, number
 
 Action = Literal["fraction_of_bound", "multiple_of_base"]
 Anchor = Literal["constant", "linear"]
@@ -201,6 +201,7 @@ class Limits:
 
     Raises:
         OutOfRangeError: An unknown guard, or limits that are not 0 <= lr_min <= lr_max.
+        TypeError: One is no number.
     """
 
     guard: Guard = "strict"
@@ -210,9 +211,12 @@ class Limits:
     def __post_init__(self) -> None:
         if self.guard not in get_args(Guard):
             raise OutOfRangeError("guard", self.guard, f"one of {', '.join(get_args(Guard))}")
-        low = 0.0 if self.lr_min is None else self.lr_min
-        high = math.inf if self.lr_max is None else self.lr_max
-        if not 0 <= low <= high:
+        for name in ("lr_min", "lr_max"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, number(name, value))
+                if not value >= 0:
+                    raise OutOfRangeError(name, value, "None or an LR, at least 0")
+        if self.lr_min is not None and self.lr_max is not None and self.lr_min > self.lr_max:
             raise OutOfRangeError("lr_min", self.lr_min, f"in 0..lr_max, here {self.lr_max}")
 
     def clip(self, lr: Any, bound: Any = None) -> Any:
@@ -229,12 +233,13 @@ class Limits:
             >>> float(Limits(lr_min=0.1).clip(0.5, bound=0.2)), float(Limits("off").clip(0.5, bound=0.2))
             (0.2, 0.5)
         """
+        f = elementary(lr)
         if self.lr_max is not None:
-            lr = np.minimum(lr, self.lr_max)
+            lr = f.minimum(lr, self.lr_max)
         if self.lr_min is not None:
-            lr = np.maximum(lr, self.lr_min)
+            lr = f.maximum(lr, self.lr_min)
         if bound is not None and self.guard != "off":
-            lr = np.minimum(lr, bound if self.guard == "strict" else RELAXED * bound)
+            lr = f.minimum(lr, bound if self.guard == "strict" else RELAXED * bound)
         return lr
 
 

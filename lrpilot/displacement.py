@@ -35,6 +35,11 @@ class DisplacementCosines(NamedTuple):
 UNKNOWN = DisplacementCosines()
 
 
+def alone(gradient_sq: float, cosines: DisplacementCosines) -> tuple[float, DisplacementCosines]:
+    """Return what was read of gradients and weights as it is: there are no other ranks to agree with."""
+    return gradient_sq, cosines
+
+
 @dataclass
 class DisplacementTracker:
     """Displacements of the weights, from one decision to the next; all fields have the shape of the weights.

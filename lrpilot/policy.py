@@ -77,9 +77,13 @@ class SchedulePolicy:
             The action in [-1, 1], shape () or (B,).
         """
         hidden = observation[self._columns].astype(np.float32)
-        for weight, bias in self.layers[:-1]:
-            hidden = np.tanh((weight @ hidden).T + bias).T
-        weight, bias = self.layers[-1]
+        *inner, (weight, bias) = self.layers
+        if hidden.ndim == 1:  # one run: without turning anything
+            for w, b in inner:
+                hidden = np.tanh(w @ hidden + b)
+            return np.array(min(max((weight @ hidden + bias)[0], np.float32(-1)), np.float32(1)))
+        for w, b in inner:
+            hidden = np.tanh((w @ hidden).T + b).T
         action: Float32 = ((weight @ hidden).T + bias).T[0]
         return np.minimum(np.maximum(action, np.float32(-1)), np.float32(1))
 
@@ -149,6 +153,7 @@ def load_policy(policy: str | os.PathLike[str], fingerprint: str | None = None) 
 
     Raises:
         PolicyError: There is no such policy, the file is malformed in any way, or it is another one than it must be.
+        TypeError: It is neither a name nor a path.
 
     Example:
         >>> load_policy("nmf").card["action"]
@@ -194,6 +199,8 @@ def read_card(policy: str | os.PathLike[str]) -> Card:
 
 
 def _path(policy: str | os.PathLike[str]) -> Path:
+    if not isinstance(policy, str | os.PathLike):
+        raise TypeError(f"policy must be a name or a path, not {policy!r}: shipped are {', '.join(list_policies())}")
     path = SHIPPED / f"{policy}{SUFFIX}" if policy in list_policies() else Path(policy)
     if not path.is_file():
         names = ", ".join(list_policies())

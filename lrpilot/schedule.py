@@ -6,20 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from typing import Any, SupportsFloat
 
-from lrpilot.arrays import Floats, Weights
+from lrpilot.arrays import Floats, Weights, loss_number, number, positive, whole
 from lrpilot.control import Control, Limits, next_back_off
-from lrpilot.displacement import UNKNOWN, DisplacementCosines, DisplacementTracker
+from lrpilot.displacement import UNKNOWN, DisplacementCosines, DisplacementTracker, alone
+from lrpilot.loss_stream import LossStream, Reading
+from lrpilot.notices import PAST_THE_HORIZON, Notices
 from lrpilot.signals import Signals
-from lrpilot.summary import counts_as_loss
+from lrpilot.summary import TINY
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
 Act = Callable[[Floats], SupportsFloat]  # observation (S,) -> action in [-1, 1]
-Read = tuple[float, DisplacementCosines]  # squared norm of the gradient, and how the weights moved
-
-
-def alone(gradient_sq: float, cosines: DisplacementCosines) -> Read:
-    """Return what was read as it is: there are no other ranks to agree with."""
-    return gradient_sq, cosines
 
 
 class Schedule:
@@ -54,13 +50,17 @@ class Schedule:
     def __init__(
         self, act: Act, control: Control, base_lr: float, horizon: int, bound: Bound | None, limits: Limits
     ) -> None:
-        _check(base_lr, horizon)
-        self.horizon, self.limits, self.control = int(horizon), limits, control
-        self.signals, self.tracker = Signals(), DisplacementTracker()
-        self.agree: Callable[[float, DisplacementCosines], Read] = alone
+        self.base_lr = positive("base_lr", base_lr)
+        self.horizon, self.limits, self.control = whole("horizon", horizon, 1, "steps"), limits, control
+        self.signals, self.stream, self.tracker = Signals(), LossStream(), DisplacementTracker()
+        self.notices = Notices()
+        self._before_jump: tuple[Signals, float] | None = None  # what there was, and was decided, before losses jumped
+        self.agree: Callable[[float, DisplacementCosines], tuple[float, DisplacementCosines]] = alone
+        if not (bound is None or callable(bound)):
+            raise TypeError(f"bound must be None, or a callable that returns the largest stable LR, not {bound!r}")
         self._act, self._read_bound = act, bound
         self._bound: float | None = None
-        self._base_lr = self.reference = float(base_lr)
+        self.reference = self.base_lr
         self._times, self._pace = control.times(self.horizon), self.horizon / control.decisions
         self.calls = 0
         self.decides_at = self._next_decision()
@@ -68,10 +68,11 @@ class Schedule:
         self._parts: list[float] = []  # losses of the step that is not yet moved on from
         self._losses: list[float] = []  # of the steps of the open interval
         self.highest_loss = 0.0 if control.spike_guard else math.inf
-        self._back_off, self._skipped = 1.0, 0  # losses until the last decision that did not count
+        self._back_off, self._skipped = 1.0, 0  # losses until the last decision that were not finite
         self._refresh_bound()
         action = float(self._act(self.signals.vector(0.0, self._pace)))
         self._log_multiple = float(control.log_multiple(action, control.log_start))
+        self._decided = self._log_multiple  # what it was before any spike
         self._multiple = math.exp(self._log_multiple)  # times the back-off: what holds until the next decision
         self.lr = self._allowed()
 
@@ -85,7 +86,8 @@ class Schedule:
         """Take in the loss of the step just made and return the LR for the next.
 
         Args:
-            loss: Mini-batch loss. A non-finite one is skipped, counted in `skipped`, and makes the LR back off.
+            loss: Mini-batch loss. A non-finite one is skipped, counted in `skipped`, and makes the LR back off; see
+                `LossStream` for those of zero and below.
             gradient_sq: Squared norm of the gradient of that step, if it is at hand; read only at decisions.
             weights: The weights after that step, or a fixed sample of them, shape (P,), likewise.
             gradient: The gradient of that step, the same sample of it, likewise.
@@ -98,7 +100,7 @@ class Schedule:
 
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several before one `advance`, of the parts of a batch, are averaged."""
-        self._parts.append(float(loss))
+        self._parts.append(loss if type(loss) is float else loss_number(loss))
 
     def enter(self, losses: Iterable[float]) -> None:
         """Take in the losses of whole steps, one each: the one door by which losses enter the schedule.
@@ -106,10 +108,11 @@ class Schedule:
         Args:
             losses: In order. A spike lowers the LR at once, see `Control.after_loss`.
         """
+        offset = self.stream.offset
         for loss in losses:
             self._losses.append(loss)
-            if not loss <= self.highest_loss:  # else it can't be a spike
-                after = self.control.after_loss(self._log_multiple, loss, self.highest_loss)
+            if not loss + offset <= self.highest_loss:  # else it can't be a spike
+                after = self.control.after_loss(self._log_multiple, loss + offset, self.highest_loss)
                 self._log_multiple, self.highest_loss = after
                 self._multiple = math.exp(self._log_multiple) * self._back_off
 
@@ -134,12 +137,16 @@ class Schedule:
         if self._read_bound is not None and (due or self.limits.guard != "off"):
             self._refresh_bound()
         if self.calls >= self.horizon:  # the run is over: hold, but stay inside the bound
-            self.lr = float(self.limits.clip(self.lr, self._bound))
+            self.lr = self.clip(self.lr)
+            self._skipped, self._losses = self.skipped, []
+            if self.calls > self.horizon:
+                self.notices.once("horizon", PAST_THE_HORIZON.format(self.calls, self.horizon))
             return self.lr
         if due and self.heard:
             if self._close_interval(gradient_sq, weights, gradient):
                 action = float(self._act(self.signals.vector(self.calls / self.horizon, self._pace)))
                 self._log_multiple = float(self.control.log_multiple(action, self._log_multiple))
+            self._decided = self._log_multiple
             self._multiple = math.exp(self._log_multiple) * self._back_off
             self._log_sum, self._log_count = 0.0, 0
         self.lr = self._allowed()
@@ -152,21 +159,55 @@ class Schedule:
 
     @property
     def skipped(self) -> int:
-        """Losses of the whole run that did not count: see `counts_as_loss`."""
-        return self._skipped + sum(not counts_as_loss(loss) for loss in self._losses)
+        """Losses of the whole run that were not finite."""
+        return self._skipped + sum(not math.isfinite(loss) for loss in self._losses)
+
+    def clip(self, lr: float) -> float:
+        """Return what the limits and the newest bound leave of an LR, per step."""
+        return float(self.limits.clip(lr, self._bound))
+
+    def rescale_loss(self, factor: float) -> None:
+        """Say that from the next loss on all losses are so many times as large; otherwise it is found, a little later.
+
+        Args:
+            factor: Positive: 1/64 if a sum over 64 examples becomes their mean.
+
+        Raises:
+            ValueError: It is no positive number.
+        """
+        factor = positive("factor", factor)
+        self.stream.rescale(factor)
+        self.signals.put_on_scale(0.0, factor)
+        self.highest_loss *= factor
+        self._losses, self._parts = ([loss * factor for loss in some] for some in (self._losses, self._parts))
 
     def _close_interval(self, gradient_sq: float, weights: Weights | None, gradient: Weights | None) -> bool:
         """End the interval; return whether there is anything new to observe."""
         self.decides_at = self._next_decision()
-        losses, skipped = self._losses, self.skipped
-        self._back_off = next_back_off(self._back_off, skipped > self._skipped)
-        self._losses, heard = [], skipped - self._skipped < len(losses)
-        self._skipped = skipped
-        if heard:
-            self.signals.observe_all(losses)
+        reading, before = self.stream.read(self._losses), self._before_jump
+        self._losses = []
+        if before is None and (self.stream.held or reading.factor != 1.0):
+            before = copy(self.signals), self._decided
+        self._before_jump = before if self.stream.held else None
+        if before is not None and reading.factor != 1.0:  # what was made of the losses since the jump is void
+            self.signals, self._log_multiple = copy(before[0]), before[1]
+        self._skipped += reading.skipped
+        self._back_off = next_back_off(self._back_off, reading.skipped > 0)
+        self._take_over(reading)
+        if reading.losses:
+            self.signals.observe_all(reading.losses)
             cosines = UNKNOWN if weights is None else self.tracker.move(weights, gradient)
             self.signals.close(self._log_sum / self._log_count, self.reference, *self.agree(gradient_sq, cosines))
-        return heard
+        return bool(reading.losses)
+
+    def _take_over(self, reading: Reading) -> None:
+        """Put what is known on the scale of the newest losses, and say what was unusual about them."""
+        if reading.raised or reading.factor != 1.0:
+            self.signals.put_on_scale(reading.raised, reading.factor)
+            if self.control.spike_guard:
+                self.highest_loss = self.stream.highest_loss + self.stream.offset
+        for kind, message in reading.warnings.items():
+            self.notices.once(kind, message)
 
     def _next_decision(self) -> float:
         """The call of `advance` that makes the next decision, infinite if none will."""
@@ -177,7 +218,7 @@ class Schedule:
         """The clipped LR; remembers what was really applied, for the observation."""
         wanted = self.control.multiple(self._multiple, self.calls / self.horizon) * self.reference
         lr = float(self.limits.clip(wanted, self._bound))
-        self._log_sum += math.log((lr or 1e-300) / self.reference)
+        self._log_sum += math.log((lr or TINY) / self.reference)
         self._log_count += 1
         return lr
 
@@ -185,60 +226,76 @@ class Schedule:
         """Read the bound. One that is no positive number (a diverged model's, say) leaves the last good one."""
         if self._read_bound is None:
             return
-        bound = float(self._read_bound())
+        bound = float(number("bound()", self._read_bound()))
         if math.isfinite(bound) and bound > 0:
             self._bound = bound
-            self.reference = bound if self.control.action == "fraction_of_bound" else self._base_lr
+            self.reference = bound if self.control.action == "fraction_of_bound" else self.base_lr
         elif self._bound is None:
             raise ValueError(f"bound() returned {bound} before the first step, must be a positive number")
 
     def state(self) -> dict[str, Any]:
-        """Return all that changes over a run, as Python numbers and a list of them in a flat dictionary."""
+        """Return all that changes over a run, and what it was made with, as plain data in a flat dictionary."""
         own = {key: copy(getattr(self, attribute)) for key, attribute in _STATE.items()}
-        return own | {f"signals.{key}": value for key, value in self.signals.state().items()}
+        before = self._before_jump and [self._before_jump[0].state(), self._before_jump[1]]
+        made = {"horizon": self.horizon, "base_lr": self.base_lr, "limits": [*vars(self.limits).values()]}
+        parts = {"signals": self.signals.state(), "stream": self.stream.state()}
+        flat = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+        return own | made | {"warned": self.notices.state(), "before_jump": before} | flat
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; the next LR is bit for bit what it would have been.
 
+        Base LR and limits are those of the state. The horizon is the schedule's own: where it is another one, the LR
+        goes on from where it was, and decisions are made for the new length.
+
         Args:
-            state: A dictionary from `state`, of a schedule with the same arguments; of this version or an earlier
-                one. Signals that an earlier version did not have begin as at the start of a run.
+            state: A dictionary from `state`, of this version or an earlier one. What an earlier version did not have
+                begins as at the start of a run.
 
         Raises:
-            ValueError: An entry is missing, or is of a later version.
+            ValueError: An entry is missing, or is of a later version; or one of the two runs has a bound.
         """
-        missing = [key for key in _STATE if key not in state]
+        missing = [key for key in _STATE if key not in state and key != "_decided"]
         if missing:
             raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
         fresh = Signals().state()
         unknown = sorted({key for key in state if key.startswith("signals.")} - {f"signals.{key}" for key in fresh})
         if unknown:
             raise ValueError(f"this state is of a later version of lrpilot, which alone knows {', '.join(unknown)}")
+        if (state["_bound"] is None) != (self._read_bound is None):
+            must = "None, as it was" if state["_bound"] is None else "given, as it was"
+            raise ValueError(f"bound must be {must} in the run that the state is of")
         for key, attribute in _STATE.items():
-            setattr(self, attribute, copy(state[key]))
-        self._multiple = math.exp(self._log_multiple) * self._back_off
+            setattr(self, attribute, copy(state[key if key in state else "_log_multiple"]))
+        self.base_lr = state.get("base_lr", self.base_lr)
+        self.limits = Limits(*state["limits"]) if "limits" in state else self.limits
         self.signals = Signals(**{key: state.get(f"signals.{key}", value) for key, value in fresh.items()})
+        self.stream = LossStream.of({key[7:]: copy(state[key]) for key in state if key.startswith("stream.")})
+        before = state.get("before_jump")
+        self._before_jump = before and (Signals(**before[0]), before[1])
+        self.notices.given = {*state.get("warned", ())}
+        self._multiple = math.exp(self._log_multiple) * self._back_off
+        if state.get("horizon", self.horizon) != self.horizon:
+            self.go_on(self.calls, self.lr)
 
+    def go_on(self, calls: int, lr: float) -> None:
+        """Go on from an LR with what the losses told so far, or as at the first loss if they told nothing yet.
 
-def _check(base_lr: float, horizon: int) -> None:
-    if not (math.isfinite(base_lr) and base_lr > 0):
-        raise ValueError(f"base_lr must be a positive number, not {base_lr}")
-    if isinstance(horizon, bool) or not math.isfinite(horizon) or int(horizon) != horizon or horizon < 1:
-        raise ValueError(f"horizon must be a whole number of steps, at least 1, not {horizon}")
+        Args:
+            calls: Steps made.
+            lr: The LR of the next step.
+        """
+        self.calls, self.lr = calls, self.clip(lr)
+        self.decides_at = self._next_decision()
+        anchored = self.control.multiple(self._back_off, min(calls, self.horizon - 1) / self.horizon)
+        log_multiple = math.log((lr or TINY) / (anchored * self.reference))
+        self._log_multiple = min(max(log_multiple, self.control.log_low), self.control.log_high)
+        self._multiple, self._decided = math.exp(self._log_multiple) * self._back_off, self._log_multiple
+        self._log_sum, self._log_count = math.log((self.lr or TINY) / self.reference), 1
 
 
 _STATE = {  # name in the state -> attribute
-    "lr": "lr",
-    "reference": "reference",
-    "_bound": "_bound",
-    "calls": "calls",
-    "decides_at": "decides_at",
-    "_log_sum": "_log_sum",
-    "_log_count": "_log_count",
-    "_parts": "_parts",
-    "_losses": "_losses",
+    **{name: name for name in ("lr", "reference", "calls", "decides_at", "_bound", "_parts", "_losses", "_skipped")},
+    **{name: name for name in ("_log_sum", "_log_count", "_log_multiple", "_decided", "_back_off")},
     "highest": "highest_loss",
-    "_skipped": "_skipped",
-    "_back_off": "_back_off",
-    "_log_multiple": "_log_multiple",
 }

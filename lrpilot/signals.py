@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrpilot.arrays import Floats, Numbers, elementary
+from lrpilot.arrays import FLOATS, Floats, Numbers, elementary
 from lrpilot.summary import RANGE, Summary
 
 SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
@@ -261,6 +261,8 @@ SIGNALS = (
         of_gradients=True,
     ),
 )
+FORMULAS = tuple(signal.value for signal in SIGNALS)
+FORMULAS_OF_LOSSES = tuple((lambda *_: 0.0) if signal.of_gradients else signal.value for signal in SIGNALS)
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
 GRADIENT_SIGNALS = frozenset(signal.name for signal in SIGNALS if signal.of_gradients)
 
@@ -284,5 +286,6 @@ class Signals(Summary):
             Shape (S,) for one run, (S, B) for B, S = len(SIGNALS); clipped to [-4, 4]; never non-finite.
         """
         f, now = elementary(self.level), Now(progress, pace)
-        values = [signal.value(self, f, now) for signal in SIGNALS]
-        return np.array([f.maximum(f.minimum(value, RANGE), -RANGE) for value in values], dtype=np.float64)
+        formulas = FORMULAS_OF_LOSSES if f is FLOATS and not self.has_gradient else FORMULAS
+        values = np.array([formula(self, f, now) for formula in formulas], dtype=np.float64)
+        return np.maximum(np.minimum(values, RANGE), -RANGE)

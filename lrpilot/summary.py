@@ -5,6 +5,7 @@ formulas, so there is no skew between training and use. Nothing here has a unit,
 of ratios, or cosines.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -16,6 +17,7 @@ from lrpilot.arrays import Numbers, elementary
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
 
 TINY = float(np.finfo(np.float64).tiny)
+SMALLEST_LOSS = float(np.finfo(np.float32).tiny)  # what is smaller was cut off to it, or to 0, or is no loss at all
 LOWEST_LEVEL = -27.0  # natural log: 2e-12 of the first loss counts as solved
 NEWEST_FAST, NEWEST_SLOW, NEWEST_SLOWEST = 0.4, 0.15, 0.05  # weight of the newest interval in averages of the level
 NEWEST_MEDIUM = 0.2  # the same in the averages of persistence and descent
@@ -27,8 +29,9 @@ RANGE = 4.0  # of an efficiency, and of all observations
 def counts_as_loss(loss: Numbers) -> Any:
     """Whether a number counts as a loss: the one rule, in training and at run time.
 
-    Finite numbers count; zero and below count as the smallest positive number. A number that is not finite is left
-    out, and makes the LR back off (`lrpilot.control.next_back_off`).
+    Positive numbers count, down to the smallest normal one of single precision. Others have no log, and are left out:
+    zero says no more than that this mini-batch had nothing to correct. One that is not finite also makes the LR back
+    off (`lrpilot.control.next_back_off`).
 
     Args:
         loss: A float, or shape (B,).
@@ -37,10 +40,10 @@ def counts_as_loss(loss: Numbers) -> Any:
         A bool, or shape (B,).
 
     Example:
-        >>> counts_as_loss(0.0), counts_as_loss(float("nan"))
-        (True, False)
+        >>> counts_as_loss(0.5), counts_as_loss(0.0), counts_as_loss(float("inf"))
+        (True, False, False)
     """
-    return elementary(loss).isfinite(loss)
+    return (loss >= SMALLEST_LOSS) & (loss < np.inf)
 
 
 @dataclass
@@ -99,7 +102,7 @@ class Summary:
         """
         f = elementary(loss)
         counts = counts_as_loss(loss)
-        x = f.log(f.maximum(f.where(counts, loss, 1.0), TINY))
+        x = f.log(f.where(counts, loss, 1.0))
         self.opening = f.where(self.count == 0, x, self.opening)
         self.total = self.total + x
         self.total_sq = self.total_sq + x * x
@@ -107,11 +110,10 @@ class Summary:
         self.count = self.count + counts
 
     def observe_all(self, losses: Sequence[float]) -> None:
-        """Take in the losses of many steps of one run: as `observe` for each, rounding apart."""
-        counted = [loss for loss in losses if counts_as_loss(loss)]
-        if not counted:
+        """Take in the losses of many steps of one run, all of which count: as `observe` for each, rounding apart."""
+        if not losses:
             return
-        x = np.log(np.maximum(counted, TINY))
+        x = np.log(losses)
         if self.count == 0:
             self.opening = float(x[0])
         self.total += float(x.sum())
@@ -135,14 +137,15 @@ class Summary:
             cosines: The weights' newest displacement, from `DisplacementTracker.move`; `UNKNOWN` where weights
                 can't be read.
         """
-        heard = self.count > 0
-        kept = {} if np.all(heard) else dict(vars(self))
-        if np.any(heard):
+        f, heard = elementary(self.total), self.count > 0
+        alike = heard is True or bool(np.all(heard))  # one run, or all that there are
+        kept = {} if alike else dict(vars(self))
+        if alike or np.any(heard):
             self._close_levels(log_multiple)
             self._close_reference(log_multiple, reference, gradient_sq, cosines)
         for name, value in kept.items():
-            setattr(self, name, np.where(heard, getattr(self, name), value))
-        self.intervals = elementary(self.total).where(heard, self.intervals + 1.0, self.intervals)
+            setattr(self, name, f.where(heard, getattr(self, name), value))
+        self.intervals = f.where(heard, self.intervals + 1.0, self.intervals)
         self.count, self.total, self.total_sq, self.weighted = 0, 0.0, 0.0, 0.0
 
     def _close_levels(self, log_multiple: Numbers) -> None:
@@ -191,7 +194,7 @@ class Summary:
         self.best = f.where(first, level, f.minimum(level, self.best))
         self.since_best = f.where(improved, 0.0, self.since_best + 1.0)
         self.multiple_at_best = f.where(improved, log_multiple, self.multiple_at_best)
-        steeper = (fall > self.steepest) | first
+        steeper = (fall > self.steepest + TIE) | first
         self.steepest = f.where(steeper, fall, self.steepest)
         self.multiple_at_steepest = f.where(steeper, log_multiple, self.multiple_at_steepest)
         higher = (log_multiple > self.highest_multiple) | first
@@ -212,6 +215,42 @@ class Summary:
         moved = f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - f.log(self.steps) / 2
         self.stride = f.where(measured, f.maximum(self.gradient / 2 + moved - mean, SHORTEST_STRIDE), 0.0)
         self.has_gradient = f.where(known, 1.0, 0.0)
+
+    def put_on_scale(self, raised: float, factor: float) -> None:
+        """Be as if all losses so far had been raised by a constant, then multiplied, and their gradients with them.
+
+        Args:
+            raised: At least 0.
+            factor: Positive.
+        """
+        if raised and self.intervals:
+            self._raise_losses(raised)
+        log = math.log(factor)
+        self.origin += log
+        self.promise += log
+        self.gradient += 2 * log
+        self.gradient_origin += 2 * log
+
+    def _raise_losses(self, amount: float) -> None:
+        """Move every level towards that of the first.
+
+        Means of logs are taken for logs of means, and what is a difference of levels shrinks with the distance of the
+        newest level from the first.
+        """
+        first = math.exp(self.origin)
+        origin = math.log(first + amount)
+
+        def moved(level: Numbers) -> float:
+            return math.log(math.exp(min(self.origin + level, 700.0)) + amount) - origin
+
+        newest = moved(self.level)
+        self.promise -= origin + newest - self.origin - self.level
+        shrunk = newest / self.level if self.level else first / (first + amount)
+        for name in ("change", "swing", "trend", "spread", "steepest"):
+            setattr(self, name, getattr(self, name) * shrunk)
+        for name in ("level", "fast", "slow", "slowest", "best"):
+            setattr(self, name, moved(getattr(self, name)))
+        self.origin = origin
 
     def restart(self, slots: NDArray[np.bool_]) -> None:
         """Forget the runs in the marked slots.

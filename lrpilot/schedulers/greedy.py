@@ -1,12 +1,16 @@
 """GreedyLR: the LR rises while the loss improves and falls while it does not, as a torch scheduler."""
 
+import math
 from typing import Any, Literal, get_args
 
-from torch import Tensor
 from torch.optim import Optimizer
 
-from lrpilot.schedulers.base import AbstractMetricLR, base_lrs_of
+from lrpilot.arrays import number, whole
+from lrpilot.notices import MANY_BAD, NOT_FINITE
+from lrpilot.schedulers.base import AbstractMetricLR
 from lrpilot.schedulers.greedy_rule import Compat, GreedyRule, GreedySettings, Mode, ThresholdMode
+from lrpilot.schedulers.groups import LR
+from lrpilot.schedulers.ranks import check_same
 
 Bounds = Literal["relative", "absolute"]
 Bound = float | list[float] | None
@@ -56,14 +60,17 @@ class GreedyLR(AbstractMetricLR):
             called once an epoch.
         bounds: Unit of `min_lr`, `max_lr` and `eps`. "relative": multiples of the base LR. "absolute": LRs per step of
             the group with the largest base LR. None: relative, or in compat absolute.
-        compat: "transformers": the LRs of the class of that name in `transformers` 5.23, bit for bit, as long as
-            nobody else writes to the optimizer's LR. Each group then has an LR of its own, `min_lr` and `max_lr` may be
-            lists with one number a group, and are 0.001 and 1 if None; so an LR of 5e-5 can rise and never fall.
-            A NaN stays in the mean for good. `every` must be 1. A group added later has the bounds of the last one.
-        last_epoch: Steps already made, or -1 for a new run.
+        compat: "transformers": the LRs of the class of that name in `transformers` 5.23, bit for bit, for every
+            argument that it accepts, as long as nobody else writes to the optimizer's LR. Each group then has an LR of
+            its own, `min_lr` and `max_lr` may be lists with one number a group, and are 0.001 and 1 if None; so an LR
+            of 5e-5 can rise and never fall. A NaN stays in the mean for good. `every` must be 1. A group added later
+            has the bounds of the last one.
+        last_epoch: -1, also where `load_state_dict` resumes a run. Else the number of the last step of a run whose
+            scheduler has no state: the LR goes on from what stands in the optimizer.
 
     Raises:
-        ValueError: An argument is out of range; the message names it.
+        TypeError: An argument is no number; the message names it.
+        ValueError: An argument is out of range, or `every` not the same on all ranks; likewise.
 
     Example:
         >>> import torch
@@ -103,11 +110,18 @@ class GreedyLR(AbstractMetricLR):
     ) -> None:
         patient = (patience, threshold, threshold_mode, cooldown, warmup)
         settings = GreedySettings(mode, factor, *patient, eps, smooth, window_size, reset_start, compat)
-        if every < 1 or (compat and every > 1):
+        if number("every", every) < 1 or (compat and every > 1):
             raise ValueError(f"every must be at least 1, and 1 with compat, not {every}")
-        self._every, self._verbose = every, verbose
-        self._rule = GreedyRule(settings, *_levels(base_lrs_of(optimizer), min_lr, max_lr, bounds, bool(compat)))
+        self._absolute = bounds == "absolute"
+        self._every, self._verbose = whole("every", every, 1, "steps"), verbose
+        bases = self._begin(optimizer, last_epoch)
+        check_same("every", self._every)
+        base_lrs = [float(base) for base in bases.values]
+        self._rule = GreedyRule(settings, *_levels(base_lrs, min_lr, max_lr, bounds, bool(compat)))
+        if last_epoch != -1:
+            self._rule.go_on(bases.multiple())
         self._pending: list[float] = []  # losses since the last decision
+        self._bad_in_a_row = 0
         super().__init__(optimizer, last_epoch)
 
     @property
@@ -115,19 +129,33 @@ class GreedyLR(AbstractMetricLR):
         """Decisions without a finite metric so far; each halved the LR."""
         return self._rule.skipped
 
-    def _lrs(self) -> list[float | Tensor]:
+    def _lrs(self) -> list[LR]:
         rule = self._rule
-        if rule.settings.compat is None:
-            return self._scaled(rule.levels[0] / rule.starts[0])
-        for base in self._scaled(1.0)[len(rule.levels) :]:  # of groups that were added later
-            rule.add(float(base), rule.min_lrs[-1], rule.max_lrs[-1])
-        return list(rule.levels)
+        if rule.settings.compat is not None:
+            return list(rule.levels)
+        multiplier = rule.levels[0] / rule.starts[0]
+        if self._absolute and self._bases.largest not in {0.0, rule.starts[0]}:  # groups came or went
+            low, high = (bound[0] / self._bases.largest for bound in (rule.min_lrs, rule.max_lrs))
+            multiplier = min(max(multiplier, low), high)
+        return [base * multiplier for base in self._bases.values]
+
+    def _regroup(self, places: list[int | None]) -> None:
+        if self._rule.settings.compat is not None:
+            self._rule.rearrange(places, [float(base) for base in self._bases.values])
+
+    def _rescale(self, factor: float) -> None:
+        self._rule.rescale(factor)
+        self._pending = [loss * factor for loss in self._pending]
 
     def _decides(self) -> bool:
         return (self.last_epoch + 1) % self._every == 0
 
     def _advance(self, losses: list[float], decides: bool) -> None:
         self._pending += losses
+        for loss in losses:
+            self._bad_in_a_row = 0 if math.isfinite(loss) else self._bad_in_a_row + 1
+            if self._bad_in_a_row == MANY_BAD:
+                self._notices.once("not finite", NOT_FINITE.format(MANY_BAD))
         if not (decides and self._pending):
             return
         before = list(self._rule.levels)
@@ -137,11 +165,14 @@ class GreedyLR(AbstractMetricLR):
             print(f"step {self.last_epoch + 1}: LRs {', '.join(f'{float(lr):.4e}' for lr in self._lrs())}")
 
     def _own_state(self) -> dict[str, Any]:
-        return {"greedy": self._rule.state(), "pending": list(self._pending)}
+        settings = {"every": self._every, "absolute": self._absolute, "bad_in_a_row": self._bad_in_a_row}
+        return {"greedy": self._rule.state(), "pending": list(self._pending), **settings}
 
     def _load_own(self, state: dict[str, Any]) -> None:
         self._rule.load(state.get("greedy", {}))
         self._pending = list(state.get("pending", []))
+        self._every, self._absolute = state.get("every", self._every), state.get("absolute", self._absolute)
+        self._bad_in_a_row = state.get("bad_in_a_row", 0)
 
 
 def _levels(base_lrs: list[float], min_lr: Bound, max_lr: Bound, bounds: Bounds | None, compat: bool) -> Levels:
@@ -162,5 +193,5 @@ def _column(name: str, value: Bound, default: float, count: int) -> list[float]:
     if isinstance(value, (list, tuple)):
         if len(value) != count:
             raise ValueError(f"{name} must be one number, or {count} in a list, not {value}")
-        return list(value)
-    return [default if value is None else value] * count
+        return [number(name, each) for each in value]
+    return [default if value is None else number(name, value)] * count

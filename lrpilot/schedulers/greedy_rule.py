@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from lrpilot.arrays import number
 from lrpilot.control import BACK_OFF
 
 Mode = Literal["min", "max"]
@@ -51,22 +52,32 @@ class GreedySettings:
     compat: Compat | None = None
 
     def __post_init__(self) -> None:
+        for entry in fields(self):
+            if isinstance(entry.default, int | float):
+                plain = number(entry.name, getattr(self, entry.name), boolean=isinstance(entry.default, bool))
+                object.__setattr__(self, entry.name, plain)
         rules = {
             "mode": (self.mode in get_args(Mode), "min or max"),
+            "threshold_mode": (self.threshold_mode in get_args(ThresholdMode), "abs or rel"),
+            "compat": (self.compat in {None, *get_args(Compat)}, "None or transformers"),
+            "factor": (self.factor < 1, "below 1"),
+        }
+        for name, (kept, allowed) in (rules if self.compat else {**rules, **self._stricter()}).items():
+            if not kept:
+                raise ValueError(f"{name} must be {allowed}, not {getattr(self, name)!r}")
+
+    def _stricter(self) -> dict[str, tuple[bool, str]]:
+        """Rules without which the levels do what nobody wants; the class of `transformers` does without."""
+        return {
             "factor": (0 < self.factor < 1, "above 0 and below 1"),
             "patience": (self.patience >= 0, "at least 0"),
             "threshold": (0 <= self.threshold < math.inf, "a finite number, at least 0"),
-            "threshold_mode": (self.threshold_mode in get_args(ThresholdMode), "abs or rel"),
             "cooldown": (self.cooldown >= 0, "at least 0"),
             "warmup": (self.warmup >= 0, "at least 0"),
             "eps": (0 <= self.eps < math.inf, "a finite number, at least 0"),
             "window_size": (self.window_size >= 1, "at least 1"),
             "reset_start": (self.reset_start >= 1, "at least 1"),
-            "compat": (self.compat in {None, *get_args(Compat)}, "None or transformers"),
         }
-        for name, (kept, allowed) in rules.items():
-            if not kept:
-                raise ValueError(f"{name} must be {allowed}, not {getattr(self, name)!r}")
 
 
 class GreedyRule:
@@ -90,12 +101,10 @@ class GreedyRule:
     Attributes:
         levels: The levels now.
         skipped: Metrics so far that were not finite and hence left out.
-        starts: As the argument.
-        min_lrs: As the argument.
-        max_lrs: As the argument.
+        starts, min_lrs, max_lrs: As the arguments.
 
     Raises:
-        ValueError: The bounds don't satisfy 0 <= min_lr <= start <= max_lr, or in compat 0 <= min_lr <= max_lr.
+        ValueError: The bounds don't satisfy 0 <= min_lr <= start <= max_lr; in compat they need not.
 
     Example:
         >>> rule = GreedyRule(GreedySettings(factor=0.5, patience=1), [1.0], [0.1], [4.0])
@@ -142,16 +151,39 @@ class GreedyRule:
         Raises:
             ValueError: As the class.
         """
-        if self.settings.compat is not None:
-            kept, allowed = 0 <= min_lr <= max_lr, "0 <= min_lr <= max_lr"
-        else:
-            kept = 0 <= min_lr <= start <= max_lr < math.inf and start > 0
+        kept = 0 <= min_lr <= start <= max_lr < math.inf and start > 0
+        if not (kept or self.settings.compat):
             allowed = f"0 <= min_lr <= start <= max_lr < inf with a start above 0, here {start}"
-        if not kept:
             raise ValueError(f"min_lr and max_lr must satisfy {allowed}, not {min_lr} and {max_lr}")
         columns = (self.levels, self.starts, self.min_lrs, self.max_lrs)
         for values, value in zip(columns, (start, start, min_lr, max_lr), strict=True):
             values.append(float(value))
+
+    def rearrange(self, places: Sequence[int | None], starts: Sequence[float]) -> None:
+        """Put the levels in a new order.
+
+        Args:
+            places: For each level its place until now; None for a new one, which has the bounds of the last.
+            starts: Starts of the new ones, at their places.
+        """
+        columns = (self.levels, self.starts, self.min_lrs, self.max_lrs)
+        old = [*zip(*columns, strict=True)]
+        low, high = old[-1][2:] if old else (0.0, math.inf)
+        for values in columns:
+            values.clear()
+        for place, start in zip(places, starts, strict=True):
+            self.add(*((start, low, high) if place is None else old[place][1:]))
+            self.levels[-1] = start if place is None else old[place][0]
+
+    def go_on(self, multiple: float) -> None:
+        """Be at so many times the starts, as far as the bounds allow."""
+        wanted = zip(self.starts, self.min_lrs, self.max_lrs, strict=True)
+        self.levels = [min(max(start * multiple, low), high) for start, low, high in wanted]
+
+    def rescale(self, factor: float) -> None:
+        """Be as if all metrics so far had been so many times as large."""
+        self._best, self._sum = self._best * factor, self._sum * factor
+        self._window = [value * factor for value in self._window]
 
     def update(self, metric: float) -> None:
         """Take in one metric and move the levels.
@@ -181,14 +213,14 @@ class GreedyRule:
     def state(self) -> dict[str, Any]:
         """Return all that changes over a run, and the levels' bounds: plain data in a flat dictionary."""
         values = {name: getattr(self, attribute) for name, attribute in _STATE.items()}
-        values["compat"] = self.settings.compat
+        values |= {"compat": self.settings.compat, "settings": asdict(self.settings)}
         return {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned; the next levels are bit for bit what they would have been.
 
         Args:
-            state: A dictionary from `state`, of a rule with the same settings.
+            state: A dictionary from `state`. Settings and bounds are those of the state.
 
         Raises:
             ValueError: An entry is missing, or `compat` was another; nothing was changed then.
@@ -198,6 +230,8 @@ class GreedyRule:
             raise ValueError(f"this is no state of a GreedyRule: {', '.join(missing)} missing")
         if state["compat"] != self.settings.compat:
             raise ValueError(f"compat must be {state['compat']!r}, as it was when the state was saved")
+        self.settings = GreedySettings(**state["settings"]) if "settings" in state else self.settings
+        self._sign = 1.0 if self.settings.mode == "min" else -1.0
         for name, attribute in _STATE.items():
             setattr(self, attribute, list(state[name]) if isinstance(state[name], list) else state[name])
 
@@ -234,10 +268,11 @@ class GreedyRule:
             now <= low or (may_stick and now == old)
             for now, old, low in zip(self.levels, before, self.min_lrs, strict=True)
         )
-        self._floor_hits += all(floored)
-        if self._floor_hits >= self.settings.reset_start:
-            self.levels = list(self.starts)
-            self._forget()
+        if all(floored):
+            self._floor_hits += 1
+            if self._floor_hits >= self.settings.reset_start:
+                self.levels = list(self.starts)
+                self._forget()
         self._bad = 0
         self._wait = self.settings.cooldown
 

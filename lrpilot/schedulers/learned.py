@@ -2,19 +2,21 @@
 
 import math
 import os
-import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
+from lrpilot.arrays import whole
 from lrpilot.control import Guard
 from lrpilot.displacement import DisplacementTracker
+from lrpilot.notices import NO_BOUND, TOO_SHORT
 from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Bound
 from lrpilot.schedulers import parameters
-from lrpilot.schedulers.base import AbstractMetricLR, base_lrs_of
+from lrpilot.schedulers.base import AbstractMetricLR
+from lrpilot.schedulers.groups import LR, BaseLRs
+from lrpilot.schedulers.ranks import check_same
 
 
 class LearnedLR(AbstractMetricLR):
@@ -43,11 +45,14 @@ class LearnedLR(AbstractMetricLR):
         lr_min: Smallest LR of the group with the largest base LR, absolute; a bound wins over it.
         lr_max: Largest LR of that group, absolute.
         guard: "strict" never exceeds the bound, "relaxed" may pass it by a factor of 2, "off" ignores it.
-        last_epoch: Steps already made, or -1 for a new run.
+        last_epoch: -1, also where `load_state_dict` resumes a run. Else the number of the last step of a run whose
+            scheduler has no state: the LR goes on from what stands in the optimizer, and what its losses told is lost.
 
     Raises:
         PolicyError: The policy does not exist, or its file is malformed.
-        ValueError: An argument is out of range; the message names it.
+        TypeError: An argument is of another type; likewise.
+        ValueError: An argument is out of range, or not the same on all ranks; the message names it.
+        KeyError: `last_epoch` is given and an `initial_lr` is missing in the optimizer's groups.
     """
 
     def __init__(
@@ -65,25 +70,27 @@ class LearnedLR(AbstractMetricLR):
     ) -> None:
         if horizon is None:
             raise ValueError("horizon is missing: the number of scheduler.step calls the run will make")
-        if warmup < 0:
-            raise ValueError(f"warmup must be a number of steps, at least 0, not {warmup}")
+        horizon, self._warmup = whole("horizon", horizon, 1, "steps"), whole("warmup", warmup, 0, "steps")
+        if self._warmup >= horizon:
+            raise ValueError(f"warmup must be less than the horizon, {horizon} steps, not {self._warmup}")
+        bases = self._begin(optimizer, last_epoch)
+        check_same("horizon", horizon)
         policy = policy if isinstance(policy, SchedulePolicy) else load_policy(policy)
-        self._fingerprint, self._reads_gradients, self._warmup = policy.fingerprint, policy.reads_gradients, warmup
-        base_lrs = base_lrs_of(optimizer)
-        self._largest_base = max(base_lrs, default=1.0)
-        self._schedule = policy.schedule(
-            self._largest_base, horizon, bound=bound, lr_min=lr_min, lr_max=lr_max, guard=guard
-        )
+        base_lr = bases.largest if optimizer.param_groups else 1.0
+        if isinstance(optimizer, LBFGS) and lr_max is None:
+            lr_max = base_lr
+        self._fingerprint, self._reads_gradients = policy.fingerprint, policy.reads_gradients
+        self._schedule = policy.schedule(base_lr, horizon, bound=bound, lr_min=lr_min, lr_max=lr_max, guard=guard)
+        self._schedule.notices = self._notices
         if horizon < policy.control.decisions:
-            warnings.warn(
-                f"horizon={horizon} is less than the {policy.control.decisions} decisions that the policy makes in a "
-                "run: it was not trained for so short ones, and may not reach a useful LR",
-                UserWarning,
-                stacklevel=2,
-            )
-        if self._reads_gradients and base_lrs:
+            self._notices.once("short", TOO_SHORT.format(horizon, policy.control.decisions))
+        if bound is None and policy.control.action == "fraction_of_bound":
+            self._notices.once("no bound", NO_BOUND.format(base_lr))
+        if self._reads_gradients:
             self._schedule.tracker.start(parameters.weights(optimizer))
             self._schedule.agree = parameters.agreed
+        if last_epoch != -1:
+            self._go_on(last_epoch + 1, bases)
         super().__init__(optimizer, last_epoch)
 
     @property
@@ -91,11 +98,23 @@ class LearnedLR(AbstractMetricLR):
         """Losses that were not finite, up to the last decision; each made the LR back off."""
         return self._schedule.skipped
 
-    def _lrs(self) -> list[float | Tensor]:
-        multiplier = self._schedule.lr / self._largest_base
+    def _lrs(self) -> list[LR]:
+        schedule, largest = self._schedule, self._bases.largest
+        multiplier = schedule.lr / schedule.base_lr
+        if multiplier * largest > schedule.lr or largest < schedule.base_lr:  # by rounding, or groups came or went
+            multiplier = self._within_limits(multiplier, largest)
         if self.last_epoch < self._warmup:
             multiplier *= (self.last_epoch + 1) / (self._warmup + 1)
-        return self._scaled(multiplier)
+        return [base * multiplier for base in self._bases.values]
+
+    def _within_limits(self, multiplier: float, largest: float) -> float:
+        """The multiplier that keeps the group with the largest base LR within the limits."""
+        wanted = multiplier * largest
+        allowed = self._schedule.clip(wanted)
+        if allowed == wanted or not largest:
+            return multiplier
+        multiplier = allowed / largest
+        return multiplier if multiplier * largest <= allowed else math.nextafter(multiplier, 0.0)
 
     def _decides(self) -> bool:
         return self._schedule.decides_at <= self._schedule.calls + 1 < self._schedule.horizon
@@ -110,11 +129,21 @@ class LearnedLR(AbstractMetricLR):
             schedule.advance(gradient_sq, parameters.weights(self.optimizer), parameters.gradient(self.optimizer))
         else:
             schedule.advance()
-        self._listening = schedule.decides_at < math.inf
+        if decides:
+            self._listening = schedule.decides_at < math.inf
+
+    def _rescale(self, factor: float) -> None:
+        self._schedule.rescale_loss(factor)
+
+    def _go_on(self, steps: int, bases: BaseLRs) -> None:
+        """Go on after so many steps without a state, from the LRs that stand in the optimizer."""
+        ramp = min(1.0, (steps + 1) / (self._warmup + 1))
+        self._schedule.go_on(steps, bases.multiple() * bases.largest / ramp)
 
     def _own_state(self) -> dict[str, Any]:
         moved = {name: torch.from_numpy(value.copy()) for name, value in self._schedule.tracker.state().items()}
-        return {"policy": self._fingerprint, "schedule": self._schedule.state(), "travel": moved}
+        own = {"policy": self._fingerprint, "warmup": self._warmup}
+        return {**own, "schedule": self._schedule.state(), "travel": moved}
 
     def _load_own(self, state: dict[str, Any]) -> None:
         if state.get("policy") != self._fingerprint:
@@ -122,7 +151,9 @@ class LearnedLR(AbstractMetricLR):
                 f"the state was saved with policy {str(state.get('policy'))[:12]}…, this scheduler has "
                 f"{self._fingerprint[:12]}…: load the policy file that the run began with"
             )
-        self._schedule.load(state["schedule"])
-        moved = {name: value.numpy() for name, value in state.get("travel", {}).items()}
+        moved = parameters.arrays_of(state.get("travel", {}))
+        of_earlier_version = {"base_lr": max(map(float, state["base_lrs"]), default=1.0)}
+        self._schedule.load({**of_earlier_version, **state["schedule"]})
+        self._warmup = state.get("warmup", self._warmup)
         self._schedule.tracker = DisplacementTracker.of(moved)
         self._listening = self._schedule.decides_at < math.inf

@@ -1,30 +1,35 @@
 """Losses on their way to a schedule: left where they are until a decision, and alike on all ranks after."""
 
 from itertools import pairwise
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor
 
-from lrpilot.schedulers.ranks import many_ranks, sum_over_ranks
+from lrpilot.arrays import loss_number
+from lrpilot.schedulers.ranks import SumsOverRanks, many_ranks
 
 PACKED = 256  # losses on an accelerator that are put into one tensor, which needs no synchronisation
 
 
 class Losses:
-    """What was observed and not handed over yet, step by step.
+    """What was observed and not handed over yet: sum and number of the losses of each step.
 
     A loss on an accelerator stays there until a decision, when all of them are read in one transfer. Under
-    `torch.distributed` losses wait for a decision, too, and are averaged over the ranks, in one collective, so that all
-    ranks decide alike. Other losses are handed over with their step.
+    `torch.distributed` they are summed over the ranks step by step, and nobody waits for the sums before a decision: so
+    all ranks decide alike, and the state of one is that of all. Other losses are handed over with their step.
     """
 
     def __init__(self) -> None:
-        self._numbers: list[float] = []  # losses that are known
-        self._waiting: list[Tensor] = []  # later ones, still on their device, each of shape (n,)
-        self._held = 0  # how many these are
-        self._ends: list[int] = []  # how many there were of both at the end of each step
-        self._alone: bool | None = None  # whether there is no other rank; known at the first step
+        self._sum, self._count = 0.0, 0  # of the open step
+        self._parts: list[Tensor] = []  # its losses on an accelerator, each of shape (1,)
+        self._parts_count = 0  # how many these stand for
+        self._closed: list[list[float]] = []  # sum and number of steps that are over
+        self._waiting: list[Tensor] = []  # losses of later steps, still on their device, each of shape (n,)
+        self._waiting_steps: list[tuple[float, int, int]] = []  # of each: sum of the others, number, how many wait
+        self._ranks: SumsOverRanks | None = None  # sums of later steps, where there are other ranks
+        self._begun = False  # whether it is known if there are
+        self._plain = False  # whether losses are handed over with their step
 
     def add(self, loss: SupportsFloat) -> None:
         """Take in one loss.
@@ -33,76 +38,121 @@ class Losses:
             loss: A number, or a tensor with one element on any device.
 
         Raises:
-            ValueError: A tensor with more than one element.
+            TypeError: It is no number.
+            ValueError: A tensor with more than one element, or one without a value.
         """
-        if type(loss) is not float and isinstance(loss, Tensor):  # the first is ten times faster
-            if loss.numel() != 1:
-                raise ValueError(f"the loss must have one element, not shape {tuple(loss.shape)}")
-            if not loss.is_cpu:
-                self._wait(loss)
-                return
-            loss = loss.item()
-        if self._waiting:
-            self._read()  # from here and from there: keep their order
-        self._numbers.append(loss if type(loss) is float else float(loss))
+        if type(loss) is not float:  # the first is ten times faster
+            if isinstance(loss, Tensor):
+                if loss.numel() != 1:
+                    raise ValueError(f"loss must have one element, not shape {tuple(loss.shape)}")
+                if not loss.is_cpu:
+                    self._wait(loss)
+                    return
+                loss = loss.item()
+            if type(loss) is not float:
+                loss = loss_number(loss)
+        self._sum += loss
+        self._count += 1
 
     def _wait(self, loss: Tensor) -> None:
-        self._waiting.append(
-            loss.detach().reshape(1).clone()
-        )  # a copy: a captured graph writes to the same place again
-        self._held += 1
-        if len(self._waiting) % PACKED == 0:
-            self._waiting[-PACKED:] = [torch.cat(self._waiting[-PACKED:])]
+        if loss.is_meta:
+            raise ValueError("loss must have a value, and tensors on the meta device have none")
+        self._plain = False
+        self._parts.append(loss.detach().reshape(1).clone())  # a captured graph writes to the same place again
+        self._parts_count += 1
+        if len(self._parts) == PACKED:
+            self._parts = [torch.cat(self._parts).sum().reshape(1)]
 
-    def end_step(self, decides: bool) -> list[float]:
+    def end_step(self, decides: bool, loss: SupportsFloat | None = None) -> list[float]:
         """End a step, and hand over what is at hand.
 
         Args:
-            decides: Whether a decision follows, so that all losses are wanted. Under `torch.distributed` this is then
-                a collective: all ranks must call it at the same step, and get the same.
+            loss: One more of this step; None if all are in.
+            decides: Whether a decision follows, so that all losses are wanted. Under `torch.distributed` all ranks
+                must call it as often, and decide at the same steps.
 
         Returns:
             The mean loss of each step in which any rank observed a loss, since the last that was handed over; NaN or
             infinite where one of them was.
         """
-        if self._alone is None:
-            self._alone = not many_ranks()
-        numbers, alone = self._numbers, self._alone
-        if alone and len(numbers) == 1 and not (self._ends or self._held):  # as in most loops: nothing waits
-            self._numbers = []
-            return numbers
-        self._ends.append(len(numbers) + self._held)
-        return self._take() if decides or (alone and not self._held) else []
+        if loss is not None:
+            if self._plain and not self._count and type(loss) is float:  # as in most loops
+                return [loss]
+            if self._plain and not self._count and isinstance(loss, Tensor) and loss.is_cpu and loss.numel() == 1:
+                number = loss.item()
+                return [number if type(number) is float else loss_number(number)]
+            self.add(loss)
+        if not self._begun:
+            self._begun, self._ranks = True, SumsOverRanks() if many_ranks() else None
+        if self._ranks is None and not (self._parts or self._waiting_steps or self._closed):
+            self._plain = True
+            total, count = self._sum, self._count
+            self._sum, self._count = 0.0, 0
+            return [total / count] if count else []
+        at_hand = self._ranks is None and self._count > 0 and not self._parts  # so the others can be read, too
+        self._close()
+        return self._take() if decides or at_hand else []
+
+    def _close(self) -> None:
+        self._plain = False
+        if self._ranks is not None:
+            self._ranks.add(self._sum, self._count + self._parts_count, self._parts)
+        elif self._parts or self._waiting_steps:
+            self._waiting += self._parts
+            self._waiting_steps.append((self._sum, self._count + self._parts_count, len(self._parts)))
+            if len(self._waiting) > PACKED:
+                self._waiting = [torch.cat(self._waiting)]
+        else:
+            self._closed.append([self._sum, self._count])
+        self._sum, self._count, self._parts, self._parts_count = 0.0, 0, [], 0
 
     def _take(self) -> list[float]:
         self._read()
-        numbers, ends = self._numbers, self._ends
-        self.clear()
-        alone = not many_ranks()
-        if alone and ends == list(range(1, len(numbers) + 1)):  # one loss a step: nothing to average
-            return numbers
-        sums = [sum(numbers[a:b]) for a, b in pairwise([0, *ends])]
-        counts = [float(b - a) for a, b in pairwise([0, *ends])]
-        if not alone:
-            sums, counts = sum_over_ranks([sums, counts])
-        return [total / count for total, count in zip(sums, counts, strict=True) if count]
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._numbers, self._waiting, self._held, self._ends = [], [], 0, []
-
-    def state(self) -> dict[str, list[float]]:
-        """Return what is not handed over yet, as plain data; reads the device."""
-        self._read()
-        return {"numbers": list(self._numbers), "ends": list(self._ends)}
-
-    def load(self, state: dict[str, list[float]]) -> None:
-        """Restore what `state` returned."""
-        self.clear()
-        self._numbers, self._ends = list(state["numbers"]), [int(end) for end in state["ends"]]
+        closed, self._closed = self._closed, []
+        return [total / count for total, count in closed if count]
 
     def _read(self) -> None:
         """Read the waiting losses in one transfer."""
-        if self._waiting:
-            self._numbers += torch.cat(self._waiting).tolist()
-            self._waiting, self._held = [], 0
+        if self._ranks is not None:
+            self._closed += self._ranks.take()
+        values = iter(torch.cat(self._waiting).tolist() if self._waiting else ())
+        for total, count, tensors in self._waiting_steps:
+            self._closed.append([sum((next(values) for _ in range(tensors)), total), count])
+        self._waiting, self._waiting_steps = [], []
+
+    def rescale(self, factor: float) -> None:
+        """Multiply all losses that are not handed over yet; reads the device."""
+        state = self.state()
+        self.load({key: [[total * factor, count] for total, count in steps] for key, steps in state.items()})
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.load({"steps": [], "open": [[0.0, 0]]})
+
+    def state(self) -> dict[str, list[list[float]]]:
+        """Return what is not handed over yet, as plain data; reads the device."""
+        self._read()
+        parts = torch.cat(self._parts).tolist() if self._parts else []
+        return {
+            "steps": [list(step) for step in self._closed],
+            "open": [[sum(parts, self._sum), self._count + self._parts_count]],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned, of this version or an earlier one."""
+        if "numbers" in state:
+            state = _of_earlier_version(state["numbers"], state["ends"])
+        self._parts, self._parts_count, self._waiting, self._waiting_steps = [], 0, [], []
+        if self._ranks is not None:
+            self._ranks.take()
+        self._plain = False
+        self._closed = [[float(total), int(count)] for total, count in state["steps"]]
+        ((total, count),) = state["open"]
+        self._sum, self._count = float(total), int(count)
+
+
+def _of_earlier_version(numbers: list[float], ends: list[float]) -> dict[str, list[list[float]]]:
+    """From all losses in a row, and how many there were at the end of each step."""
+    edges = [0, *map(int, ends), len(numbers)]
+    *steps, last = [[float(sum(numbers[a:b])), b - a] for a, b in pairwise(edges)]
+    return {"steps": steps, "open": [last]}

@@ -1,7 +1,8 @@
 """What a torch training loop can read off its parameters, at a cost paid at decisions alone."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,35 +11,44 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
+from lrpilot.schedulers import shards
 from lrpilot.schedulers.ranks import many_ranks, sum_over_ranks
 
 SKETCH = 1024  # entries that are read of each tensor of weights
 
 
 def gradient_sq(optimizer: Optimizer) -> float:
-    """Return the squared norm of all gradients; NaN if there are none, or one is sparse. Of shards, of those held here.
+    """Return the squared norm of all gradients, those of shards held elsewhere included.
 
     Args:
         optimizer: Its parameters' `.grad` are read.
+
+    Returns:
+        NaN if there are none, or one is sparse.
     """
-    gradients = [_own_part(parameter.grad) for parameter in _parameters(optimizer) if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in _readable(optimizer) if parameter.grad is not None]
     if not gradients or any(gradient.is_sparse for gradient in gradients):
         return math.nan
-    return float(torch.nn.utils.get_total_norm(gradients)) ** 2
+    if not any(map(shards.is_sharded, gradients)):
+        return float(torch.nn.utils.get_total_norm(map(shards.own_part, gradients))) ** 2
+    squares = [torch.linalg.vector_norm(shards.own_part(gradient)).square().reshape(1) for gradient in gradients]
+    return float(sum(part.to("cpu", torch.float64).sum() for part in shards.summed(squares, gradients)))
 
 
 def weights(optimizer: Optimizer) -> NDArray[np.float32]:
-    """Return a sketch of the weights held here: every k-th entry of each parameter times √k, at most 1024 of each.
+    """Return a sketch of the weights: every k-th entry of each parameter times √k, at most 1024 of each.
 
-    So inner products of sketches estimate those of what they are of, whatever the sizes of the parameters.
+    So inner products of sketches estimate those of what they are of, whatever the sizes of the parameters. Nothing is
+    copied but these entries. Where parameters are sharded, all ranks get the same, in a collective.
 
     Args:
-        optimizer: Its parameters are read.
+        optimizer: Its parameters are read; those that have no values yet (lazy, or on the meta device) are left out.
 
     Returns:
-        All entries in one dimension, on the CPU.
+        All entries in one dimension, on the CPU; a complex one counts as two.
     """
-    return _sketch(_own_part(parameter.detach()) for parameter in _parameters(optimizer))
+    readable = _readable(optimizer)
+    return _sketch(readable, [parameter.detach() for parameter in readable])
 
 
 def gradient(optimizer: Optimizer) -> NDArray[np.float32]:
@@ -50,7 +60,8 @@ def gradient(optimizer: Optimizer) -> NDArray[np.float32]:
     Returns:
         As long as the sketch of the weights.
     """
-    return _sketch(map(_own_gradient, _parameters(optimizer)))
+    readable = _readable(optimizer)
+    return _sketch(readable, [parameter.grad for parameter in readable])
 
 
 def agreed(gradient_sq: float, cosines: DisplacementCosines) -> tuple[float, DisplacementCosines]:
@@ -73,29 +84,49 @@ def agreed(gradient_sq: float, cosines: DisplacementCosines) -> tuple[float, Dis
     return gradient_sq, DisplacementCosines(*moved)
 
 
-def _own_part(tensor: Tensor) -> Tensor:
-    """The shard of a distributed tensor that is held here; other tensors whole."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return tensors of a state as arrays, from whatever device they were loaded to.
+
+    Raises:
+        ValueError: One is on the meta device, and has no values.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise ValueError(f"state: {name} is on the meta device and has no values; load with map_location='cpu'")
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
-def _own_gradient(parameter: Tensor) -> Tensor:
-    """The same of its gradient; zeros that take no memory if it has none."""
-    own = _own_part(parameter.detach())
-    return own.new_zeros(()).expand(own.shape) if parameter.grad is None else _own_part(parameter.grad)
+def _readable(optimizer: Optimizer) -> list[Tensor]:
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    return [part for part in parameters if not (torch.nn.parameter.is_lazy(part) or part.is_meta)]
 
 
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _sketch(tensors: Iterable[Tensor]) -> NDArray[np.float32]:
-    parts = [_thinned(tensor.reshape(-1)) for tensor in tensors]
-    devices = {part.device for part in parts}
-    if len(devices) > 1:
+def _sketch(parameters: list[Tensor], values: Sequence[Tensor | None]) -> NDArray[np.float32]:
+    if not parameters:
+        return np.zeros(0, dtype=np.float32)
+    parts = [_thinned(parameter, value) for parameter, value in zip(parameters, values, strict=True)]
+    if any(map(shards.is_sharded, parameters)):
+        parts = shards.summed(parts, parameters)
+    if len({part.device for part in parts}) > 1:
         parts = [part.cpu() for part in parts]
     return torch.cat(parts).cpu().numpy()
 
 
-def _thinned(flat: Tensor) -> Tensor:
-    apart = max(1, -(-flat.numel() // SKETCH))
-    return flat[::apart].float() * math.sqrt(apart)
+def _thinned(parameter: Tensor, value: Tensor | None) -> Tensor:
+    """Every k-th entry of a tensor times √k; of one that is not known zeros."""
+    apart = max(1, -(-parameter.numel() // SKETCH))
+    if value is None:
+        count = -(-parameter.numel() // apart) * (2 if parameter.is_complex() else 1)
+        return torch.zeros(count, device=parameter.device)
+    own = shards.own_part(value)
+    if shards.is_sharded(value):
+        picked = shards.entries(value, apart)
+    elif own.is_contiguous():
+        picked = own.view(-1)[::apart]
+    elif apart == 1:
+        picked = own.reshape(-1)
+    else:
+        picked = own[torch.unravel_index(torch.arange(0, own.numel(), apart, device=own.device), own.shape)]
+    if picked.is_complex():
+        picked = torch.view_as_real(picked.resolve_conj()).reshape(-1)
+    return picked.float() * math.sqrt(apart)

@@ -49,6 +49,7 @@ def test_accumulation_makes_one_step_of_several_losses(example: Callable[[str], 
     assert fmean(losses[-17:]) < 0.5 * fmean(losses[:17])
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
 def test_when_stepped_twice_each_step_counts_twice_and_decides_on_one_loss(
     example: Callable[[str], ModuleType], spies: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

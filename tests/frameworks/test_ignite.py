@@ -89,12 +89,14 @@ def test_resumes_from_a_checkpoint_with_the_same_lrs(tmp_path: Path) -> None:
     assert run(5, resume=True) == whole[40:]
 
 
-def test_the_wrapper_of_ignite_only_reads_and_leaves_the_schedule_as_it_was() -> None:
+def test_the_wrapper_of_ignite_only_reads_so_the_lr_holds_and_one_warning_says_so() -> None:
     from ignite.engine import Events
     from ignite.handlers import LRScheduler
 
     engine, scheduler, _ = trainer(horizon=20)
     start = scheduler.get_last_lr()
     engine.add_event_handler(Events.ITERATION_STARTED, LRScheduler(scheduler))
-    engine.run(batches(), max_epochs=1)
+    with pytest.warns(UserWarning, match=r"get_lr\(\) was asked .* call scheduler.step\(loss\)") as caught:
+        engine.run(batches(), max_epochs=1)
+    assert len(caught) == 1
     assert [group["lr"] for group in scheduler.optimizer.param_groups] == start

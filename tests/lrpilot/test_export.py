@@ -165,6 +165,9 @@ def test_without_onnx_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
         onnx_bytes(policy)
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
+@pytest.mark.filterwarnings("ignore:10 losses in a row:UserWarning")
+@pytest.mark.filterwarnings("ignore:losses :UserWarning")
 @settings(max_examples=50, deadline=None)
 @given(
     losses=st.lists(st.one_of(st.floats(), st.sampled_from([1.0, 0.0, math.nan, math.inf])), min_size=1, max_size=120),
@@ -183,6 +186,7 @@ def test_replay_is_the_schedule_and_strict_json(losses: list[float], horizon: in
     json.dumps(table, allow_nan=False)
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
 @pytest.mark.parametrize(("horizon", "decisions"), [(10, 40), (100, 40), (100, 7), (30, 1), (250, 40), (101, 100)])
 def test_replay_marks_the_steps_at_which_the_policy_was_asked(
     horizon: int, decisions: int, monkeypatch: pytest.MonkeyPatch
@@ -224,6 +228,8 @@ def test_traces_are_read(text: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_trace(tmp_path / "trace"), [3.0, 2.5, math.nan, -math.inf])
 
 
+@pytest.mark.filterwarnings("ignore:10 losses in a row:UserWarning")
+@pytest.mark.filterwarnings("ignore:losses :UserWarning")
 @settings(max_examples=50, deadline=None)
 @given(losses=st.lists(st.floats(), min_size=1, max_size=30))
 def test_a_replayed_loss_comes_back_as_a_trace(losses: list[float], tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -27,6 +27,7 @@ def test_contract_example() -> None:
     assert len(set(lrs)) > 5
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
 @pytest.mark.parametrize("horizon", [1, 7, 40, 200, 239, 1_003])
 def test_decisions_come_every_horizon_over_decisions_calls(policy: SchedulePolicy, horizon: int) -> None:
     schedule = policy.schedule(1.0, horizon)
@@ -37,6 +38,9 @@ def test_decisions_come_every_horizon_over_decisions_calls(policy: SchedulePolic
     assert len(set(lrs[horizon - 1 :])) == 1  # the last value holds
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
+@pytest.mark.filterwarnings("ignore:10 losses in a row:UserWarning")
+@pytest.mark.filterwarnings("ignore:losses :UserWarning")
 @settings(max_examples=50, deadline=None)
 @given(
     stream=st.lists(st.one_of(st.floats(), st.sampled_from([0.0, -1.0, math.inf, math.nan])), min_size=50, max_size=50),
@@ -110,6 +114,7 @@ def test_bad_arguments_are_named(policy: SchedulePolicy, arguments: dict[str, An
         policy.schedule(**{"base_lr": 1.0, "horizon": 10, **arguments})
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
 @settings(max_examples=30, deadline=None)
 @given(cut=st.integers(0, 119), seed=st.integers(0, 1000))
 def test_state_resumes_bit_for_bit(cut: int, seed: int) -> None:

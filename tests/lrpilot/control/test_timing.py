@@ -38,6 +38,7 @@ def test_with_a_power_of_2_a_third_of_the_decisions_comes_in_the_first_ninth(hor
     assert np.diff([*times, horizon])[-1] <= 2 * horizon / 60
 
 
+@pytest.mark.filterwarnings("ignore:step .* of a run of horizon:UserWarning")
 @pytest.mark.parametrize("horizon", [1, 13, 60, 240, 1_003])
 def test_the_run_time_decides_then_and_only_then(policy_maker: Callable[..., SchedulePolicy], horizon: int) -> None:
     acts = ACTS | {"anchor": "constant", "signals": ["progress", "level", "slow"]}

@@ -95,6 +95,7 @@ def test_steps_without_a_metric_decide_nothing() -> None:
         trace(greedy(0.1), [None])  # type: ignore[list-item]
 
 
+@pytest.mark.filterwarnings("ignore:10 losses in a row:UserWarning")
 @given(seed=st.integers(0, 2**63))
 @settings(max_examples=100, deadline=None)
 def test_groups_keep_their_ratio_and_the_lr_its_bounds(seed: int) -> None:

@@ -122,7 +122,7 @@ def test_only_the_whole_state_of_the_same_kind_is_loaded() -> None:
     greedy, before = rule(), rule().state()
     with pytest.raises(ValueError, match="no state of a GreedyRule: levels, "):
         greedy.load({})
-    for name in before:
+    for name in before.keys() - {"settings"}:  # which states of earlier versions lack
         with pytest.raises(ValueError, match=f"{name} missing"):
             greedy.load({key: value for key, value in before.items() if key != name})
     with pytest.raises(ValueError, match="compat must be 'transformers', as it was when"):
@@ -258,7 +258,6 @@ def test_in_compat_a_level_held_up_by_eps_is_never_reset_and_by_default_it_is() 
         ({"high": 0.5}, "not 0.05 and 0.5"),
         ({"high": INF}, "not 0.05 and inf"),
         ({"start": 0.0, "low": 0.0}, "with a start above 0, here 0.0"),
-        ({"low": 5.0, "compat": "transformers"}, "must satisfy 0 <= min_lr <= max_lr, not 5.0 and 3.0"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:

@@ -46,18 +46,22 @@ def test_a_run_too_short_for_the_decisions_is_warned_of() -> None:
         LearnedLR(optimizer, "universal", horizon=59)
 
 
+@pytest.mark.filterwarnings("ignore:this policy chooses fractions:UserWarning")
 def test_a_changed_policy_is_noticed(policy: SchedulePolicy, policy_maker: Any) -> None:
     state = Loop(policy).scheduler.state_dict()
     with pytest.raises(ValueError, match="saved with policy"):
         Loop(policy_maker(1)).scheduler.load_state_dict(state)
 
 
+@pytest.mark.filterwarnings("ignore:this policy chooses fractions:UserWarning")
 def test_warmup_ramps_linearly(policy_maker: Any) -> None:
     loop = Loop(policy_maker(log_low=-1e-9, log_high=1e-9), horizon=40, warmup=4)
     lrs = [loop.scheduler.get_last_lr()[0]] + [loop.step()[0] for _ in range(6)]
     assert lrs == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.05, 0.05])
 
 
+@pytest.mark.filterwarnings("ignore:this policy chooses fractions:UserWarning")
+@pytest.mark.filterwarnings("ignore:10 losses in a row:UserWarning")
 def test_losses_that_are_not_finite_are_counted_at_decisions(policy: SchedulePolicy) -> None:
     loop = Loop(policy)
     for k in range(60):

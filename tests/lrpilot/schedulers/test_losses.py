@@ -77,12 +77,21 @@ def test_what_is_not_handed_over_is_plain_data_and_comes_back() -> None:
             losses.add(loss)
         losses.end_step(False)
     state = losses.state()
-    assert state == {"numbers": [1.0, 2.0, 5.0], "ends": [2, 3]}
-    again = Losses()
-    again.load(state)
-    again.add(7.0)
-    assert again.end_step(False) == [1.5, 5.0, 7.0]
+    assert state == {"steps": [[3.0, 2], [5.0, 1]], "open": [[0.0, 0]]}
+    for saved in (state, {"numbers": [1.0, 2.0, 5.0], "ends": [2, 3]}):  # the second by an earlier version
+        again = Losses()
+        again.load(saved)
+        again.add(7.0)
+        assert again.end_step(False) == [1.5, 5.0, 7.0]
     assert losses.end_step(True) == [1.5, 5.0]
+
+
+def test_what_is_observed_without_end_is_not_piled_up() -> None:
+    losses = Losses()
+    for count in range(10 * PACKED):
+        losses.add(torch.tensor(float(count)).as_subclass(Elsewhere))
+    assert len(losses._parts) < PACKED
+    assert losses.end_step(True) == [(10 * PACKED - 1) / 2]
 
 
 def test_more_than_one_element_is_refused() -> None:
