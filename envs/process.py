@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.arrays import Floats
-from lrpilot.control import Control, Guard, Limits, OutOfRangeError, next_back_off
+from lrpilot.control import Control, Guard, Limits, OutOfRangeError
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
 from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.multiple import Multiple
 from lrpilot.signals import Signals
 from lrpilot.summary import RANGE
 
@@ -74,9 +75,7 @@ class Process:
         self.signals = Signals()
         self.decision = np.zeros(runs, dtype=np.int64)
         self.diverged = np.zeros(runs, dtype=np.bool_)
-        self._log_multiple: Floats = np.full(runs, decisions.log_start)
-        self._highest_loss: Floats = np.zeros(runs)
-        self._back_off: Floats = np.ones(runs)
+        self.multiple = Multiple(decisions, np.full(runs, decisions.log_start), np.zeros(runs), np.ones(runs))
         self._heard = np.ones(runs, dtype=np.bool_)  # whether the last interval had a loss that counts
         self._begin(decisions.steps[0])
         self.lr: Floats = np.zeros(runs)
@@ -111,9 +110,7 @@ class Process:
             self.task.start_tracking(slots)
         self.decision[slots] = 0
         self.diverged[slots] = False
-        self._log_multiple[slots] = self.config.log_start
-        self._highest_loss[slots] = 0.0
-        self._back_off[slots] = 1.0
+        self.multiple.restart(slots)
         self._heard[slots] = True
         self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
         objective = self.task.objective()
@@ -136,32 +133,27 @@ class Process:
         Returns:
             What follows; a run that diverged gets no further reward until `reset`.
         """
-        asked = self.config.log_multiple(action, self._log_multiple)
-        self._log_multiple = np.where(self._heard, asked, self._log_multiple)
+        self.multiple.decide(action, self._heard)
         held, elapsed, steps = self.reference, self._elapsed(), self._steps_to_next()
         log_multiple, skipped = np.zeros(self.task.batch_size), np.zeros(self.task.batch_size, dtype=np.bool_)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for step in range(steps):
                 reference = held if self.config.guard == "off" else self.reference
                 progress = (elapsed + step / self.steps) / self.config.decisions
-                multiple = self.config.multiple(np.exp(self._log_multiple) * self._back_off, progress)
+                multiple = self.config.multiple(self.multiple.held, progress)
                 self.lr = self.limits.clip(multiple * reference, self.reference)
                 loss = self.task.sgd_step(self.lr)
                 self.reference = self.task.reference()
-                self._enter(loss)
+                self.multiple.enter(loss)
+                self.signals.observe(loss)
                 skipped |= ~np.isfinite(loss)
                 log_multiple += np.log(self.lr / reference) / steps
-            self._heard, self._back_off = np.greater(self.signals.count, 0), next_back_off(self._back_off, skipped)
+            self._heard = np.greater(self.signals.count, 0)
             self.signals.close(log_multiple, self.reference, *self._read_parameters())
+            self.multiple.close(skipped, self._heard, self.signals.level)
         self.decision += 1
         reward = self._judge()
         return Transition(self.observation(), reward, self.diverged | (self.decision >= self.config.decisions))
-
-    def _enter(self, loss: Floats) -> None:
-        """Take in the losses of a step, shape (B,): the one door by which losses enter."""
-        after = self.config.after_loss(self._log_multiple, loss, self._highest_loss)
-        self._log_multiple, self._highest_loss = after
-        self.signals.observe(loss)
 
     def _elapsed(self) -> Floats:
         """Steps made at the last decision, in units of the mean interval, shape (B,)."""

@@ -6,7 +6,8 @@ from lrpilot.arrays import Floats
 from lrpilot.envs.process import Process
 from lrpilot.experiments.tuning import Control, run_controlled
 from lrpilot.schedulers.greedy import HIGHEST, LOWEST
-from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
+from lrpilot.schedulers.greedy_rule import GreedyRule
+from lrpilot.schedulers.greedy_settings import GreedySettings
 
 SETTINGS, EVERY = GreedySettings(factor=0.8, patience=1), 4  # best of ten on six validation networks (docs/lab)
 

@@ -125,7 +125,7 @@ def loss_number(loss: Any) -> float:
 
     Raises:
         TypeError: It is no number.
-        ValueError: It has no element, or more than one.
+        ValueError: It has no element, or more than one, or no value.
 
     Example:
         >>> loss_number(np.ones((1, 1), dtype=np.float16))
@@ -133,6 +133,8 @@ def loss_number(loss: Any) -> float:
     """
     if math.prod(getattr(loss, "shape", ())) != 1:
         raise ValueError(f"loss must have one element, not shape {tuple(loss.shape)}")
+    if getattr(loss, "is_meta", False):
+        raise ValueError("loss must have a value, and tensors on the meta device have none")
     loss = loss.item() if hasattr(loss, "item") else loss
     try:
         return float(loss if not isinstance(loss, str | bytes) else None)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lrpilot.arrays import Numbers, elementary, number
+from lrpilot.summary import SMALLEST_LOSS
 
 Action = Literal["fraction_of_bound", "multiple_of_base"]
 Anchor = Literal["constant", "linear"]
@@ -157,7 +158,7 @@ def is_spike(loss: Numbers, highest_loss: Numbers) -> Any:
 
     Args:
         loss: Newest mini-batch loss; one that is not finite always says so.
-        highest_loss: Highest finite loss before it; 0 if there was none.
+        highest_loss: Highest finite loss before it; 0 if there was none. One too small to count says nothing.
 
     Returns:
         A bool, or shape (B,).
@@ -167,8 +168,8 @@ def is_spike(loss: Numbers, highest_loss: Numbers) -> Any:
         (False, True, False, True)
     """
     if isinstance(loss, np.ndarray):
-        return ~np.isfinite(loss) | ((highest_loss > 0) & (loss > SPIKE * highest_loss))
-    return not math.isfinite(loss) or 0 < SPIKE * highest_loss < loss
+        return ~np.isfinite(loss) | ((highest_loss >= SMALLEST_LOSS) & (loss > SPIKE * highest_loss))
+    return not math.isfinite(loss) or SPIKE * SMALLEST_LOSS <= SPIKE * highest_loss < loss
 
 
 def next_back_off(factor: Numbers, saw_non_finite: Any) -> Any:

@@ -133,7 +133,7 @@ class LossStream:
             self.bad_in_a_row = 0 if math.isfinite(loss) else self.bad_in_a_row + 1
             counts = counts_as_loss(loss + self.offset)
             left_out += not (counts or self.bad_in_a_row)
-            new = self._place(loss) if counts else self._release() if self.bad_in_a_row else []
+            new = self._place(loss) if counts else []
             suspects = suspects + len(new) if self.held else 0
             read += new
             if len(self.held) == REMEMBERED or (len(self.held) >= AFTER and index == len(losses) - 1):
@@ -171,9 +171,10 @@ class LossStream:
     def _place(self, loss: float) -> list[float]:
         """Take in a loss that counts; return what is to be read now."""
         compared = self.counted[-COMPARED:]
+        deep = len(compared) >= 3 and loss + self.offset < self._far_below()
         low, high = (extreme(compared, default=loss) + self.offset for extreme in (min, max))
         apart, alike, here = max(JUMP, math.sqrt(high / low)), max(SAME, high / low), loss + self.offset
-        jumped = len(compared) >= BEFORE and not low / apart <= here <= high * apart
+        jumped = deep or (len(compared) >= BEFORE and not low / apart <= here <= high * apart)
         if self.held:
             middle = median(self.held) + self.offset
             jumped = middle / alike <= here <= middle * alike
@@ -186,7 +187,10 @@ class LossStream:
 
     def _held_back(self) -> bool:
         """Whether those after a jump are so far below that they may be no losses at all."""
-        return bool(self.held) and self.held[0] + self.offset < (min(self.counted[-COMPARED:]) + self.offset) / DIP
+        return bool(self.held) and self.held[0] + self.offset < self._far_below()
+
+    def _far_below(self) -> float:
+        return (sorted(self.counted[-COMPARED:])[min(2, len(self.counted) - 1)] + self.offset) / DIP
 
     def _release(self, whole: bool = False) -> list[float]:
         """End the suspicion; return those that were held back, or all of them."""

@@ -7,9 +7,10 @@ from copy import copy
 from typing import Any, SupportsFloat
 
 from lrpilot.arrays import Floats, Weights, loss_number, number, positive, whole
-from lrpilot.control import Control, Limits, next_back_off
+from lrpilot.control import Control, Limits
 from lrpilot.displacement import UNKNOWN, DisplacementCosines, DisplacementTracker, alone
 from lrpilot.loss_stream import LossStream, Reading
+from lrpilot.multiple import ADDED, Multiple
 from lrpilot.notices import PAST_THE_HORIZON, Notices
 from lrpilot.signals import Signals
 from lrpilot.summary import TINY
@@ -40,7 +41,7 @@ class Schedule:
         calls: Steps made.
         decides_at: Number of the step after which the next decision is made, as soon as there is a loss; infinite if
             all are made.
-        highest_loss: Highest finite loss so far, 0 before the first; infinite for policies without a spike guard.
+        multiple: Of the reference, before anchor and limits.
         agree: Called at each decision with what was read of gradients and weights; returns what counts.
 
     Raises:
@@ -54,7 +55,7 @@ class Schedule:
         self.horizon, self.limits, self.control = whole("horizon", horizon, 1, "steps"), limits, control
         self.signals, self.stream, self.tracker = Signals(), LossStream(), DisplacementTracker()
         self.notices = Notices()
-        self._before_jump: tuple[Signals, float] | None = None  # what there was, and was decided, before losses jumped
+        self._before_jump: tuple[Signals, Any] | None = None  # what there was, and was decided, before losses jumped
         self.agree: Callable[[float, DisplacementCosines], tuple[float, DisplacementCosines]] = alone
         if not (bound is None or callable(bound)):
             raise TypeError(f"bound must be None, or a callable that returns the largest stable LR, not {bound!r}")
@@ -67,13 +68,10 @@ class Schedule:
         self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
         self._parts: list[float] = []  # losses of the step that is not yet moved on from
         self._losses: list[float] = []  # of the steps of the open interval
-        self.highest_loss = 0.0 if control.spike_guard else math.inf
-        self._back_off, self._skipped = 1.0, 0  # losses until the last decision that were not finite
+        self._skipped = 0  # losses until the last decision that were not finite
+        self.multiple = Multiple(control, control.log_start, 0.0 if control.spike_guard else math.inf)
         self._refresh_bound()
-        action = float(self._act(self.signals.vector(0.0, self._pace)))
-        self._log_multiple = float(control.log_multiple(action, control.log_start))
-        self._decided = self._log_multiple  # what it was before any spike
-        self._multiple = math.exp(self._log_multiple)  # times the back-off: what holds until the next decision
+        self._decide()
         self.lr = self._allowed()
 
     def __call__(
@@ -111,10 +109,9 @@ class Schedule:
         offset = self.stream.offset
         for loss in losses:
             self._losses.append(loss)
-            if not loss + offset <= self.highest_loss:  # else it can't be a spike
-                after = self.control.after_loss(self._log_multiple, loss + offset, self.highest_loss)
-                self._log_multiple, self.highest_loss = after
-                self._multiple = math.exp(self._log_multiple) * self._back_off
+            if not loss + offset <= self.multiple.highest_loss:  # else it can't be a spike
+                self.multiple.enter(loss + offset)
+                self._held = self.multiple.held
 
     def advance(
         self, gradient_sq: float = math.nan, weights: Weights | None = None, gradient: Weights | None = None
@@ -143,14 +140,17 @@ class Schedule:
                 self.notices.once("horizon", PAST_THE_HORIZON.format(self.calls, self.horizon))
             return self.lr
         if due and self.heard:
-            if self._close_interval(gradient_sq, weights, gradient):
-                action = float(self._act(self.signals.vector(self.calls / self.horizon, self._pace)))
-                self._log_multiple = float(self.control.log_multiple(action, self._log_multiple))
-            self._decided = self._log_multiple
-            self._multiple = math.exp(self._log_multiple) * self._back_off
+            self._decide(self._close_interval(gradient_sq, weights, gradient))
             self._log_sum, self._log_count = 0.0, 0
         self.lr = self._allowed()
         return self.lr
+
+    def _decide(self, heard: bool = True) -> None:
+        """Ask the policy, if there is anything new."""
+        if heard:
+            self.multiple.decide(float(self._act(self.signals.vector(self.calls / self.horizon, self._pace))))
+        self._decided = self.multiple.log  # what it is before any spike
+        self._held = self.multiple.held  # until the next decision
 
     @property
     def heard(self) -> bool:
@@ -178,7 +178,7 @@ class Schedule:
         factor = positive("factor", factor)
         self.stream.rescale(factor)
         self.signals.put_on_scale(0.0, factor)
-        self.highest_loss *= factor
+        self.multiple.highest_loss *= factor
         self._losses, self._parts = ([loss * factor for loss in some] for some in (self._losses, self._parts))
 
     def _close_interval(self, gradient_sq: float, weights: Weights | None, gradient: Weights | None) -> bool:
@@ -190,14 +190,14 @@ class Schedule:
             before = copy(self.signals), self._decided
         self._before_jump = before if self.stream.held else None
         if before is not None and reading.factor != 1.0:  # what was made of the losses since the jump is void
-            self.signals, self._log_multiple = copy(before[0]), before[1]
+            self.signals, self.multiple.log = copy(before[0]), before[1]
         self._skipped += reading.skipped
-        self._back_off = next_back_off(self._back_off, reading.skipped > 0)
         self._take_over(reading)
         if reading.losses:
             self.signals.observe_all(reading.losses)
             cosines = UNKNOWN if weights is None else self.tracker.move(weights, gradient)
             self.signals.close(self._log_sum / self._log_count, self.reference, *self.agree(gradient_sq, cosines))
+        self.multiple.close(reading.skipped > 0, bool(reading.losses), self.signals.level)
         return bool(reading.losses)
 
     def _take_over(self, reading: Reading) -> None:
@@ -205,7 +205,7 @@ class Schedule:
         if reading.raised or reading.factor != 1.0:
             self.signals.put_on_scale(reading.raised, reading.factor)
             if self.control.spike_guard:
-                self.highest_loss = self.stream.highest_loss + self.stream.offset
+                self.multiple.highest_loss = self.stream.highest_loss + self.stream.offset
         for kind, message in reading.warnings.items():
             self.notices.once(kind, message)
 
@@ -216,7 +216,7 @@ class Schedule:
 
     def _allowed(self) -> float:
         """The clipped LR; remembers what was really applied, for the observation."""
-        wanted = self.control.multiple(self._multiple, self.calls / self.horizon) * self.reference
+        wanted = self.control.multiple(self._held, self.calls / self.horizon) * self.reference
         lr = float(self.limits.clip(wanted, self._bound))
         self._log_sum += math.log((lr or TINY) / self.reference)
         self._log_count += 1
@@ -235,12 +235,12 @@ class Schedule:
 
     def state(self) -> dict[str, Any]:
         """Return all that changes over a run, and what it was made with, as plain data in a flat dictionary."""
-        own = {key: copy(getattr(self, attribute)) for key, attribute in _STATE.items()}
+        own = {key: copy(getattr(self, key)) for key in _STATE} | self.multiple.state()
         before = self._before_jump and [self._before_jump[0].state(), self._before_jump[1]]
         made = {"horizon": self.horizon, "base_lr": self.base_lr, "limits": [*vars(self.limits).values()]}
-        parts = {"signals": self.signals.state(), "stream": self.stream.state()}
-        flat = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
-        return own | made | {"warned": self.notices.state(), "before_jump": before} | flat
+        parts: list[tuple[str, Signals | LossStream]] = [("signals", self.signals), ("stream", self.stream)]
+        flat = {f"{name}.{key}": value for name, part in parts for key, value in part.state().items()}
+        return own | made | {"_decided": self._decided, "warned": self.notices.state(), "before_jump": before} | flat
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; the next LR is bit for bit what it would have been.
@@ -255,7 +255,7 @@ class Schedule:
         Raises:
             ValueError: An entry is missing, or is of a later version; or one of the two runs has a bound.
         """
-        missing = [key for key in _STATE if key not in state and key != "_decided"]
+        missing = [key for key in (*_STATE, *self.multiple.state()) if key not in state and key not in ADDED]
         if missing:
             raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
         fresh = Signals().state()
@@ -265,8 +265,10 @@ class Schedule:
         if (state["_bound"] is None) != (self._read_bound is None):
             must = "None, as it was" if state["_bound"] is None else "given, as it was"
             raise ValueError(f"bound must be {must} in the run that the state is of")
-        for key, attribute in _STATE.items():
-            setattr(self, attribute, copy(state[key if key in state else "_log_multiple"]))
+        for key in _STATE:
+            setattr(self, key, copy(state[key]))
+        self.multiple.load(state)
+        self._decided, self._held = state.get("_decided", self.multiple.log), self.multiple.held
         self.base_lr = state.get("base_lr", self.base_lr)
         self.limits = Limits(*state["limits"]) if "limits" in state else self.limits
         self.signals = Signals(**{key: state.get(f"signals.{key}", value) for key, value in fresh.items()})
@@ -274,7 +276,6 @@ class Schedule:
         before = state.get("before_jump")
         self._before_jump = before and (Signals(**before[0]), before[1])
         self.notices.given = {*state.get("warned", ())}
-        self._multiple = math.exp(self._log_multiple) * self._back_off
         if state.get("horizon", self.horizon) != self.horizon:
             self.go_on(self.calls, self.lr)
 
@@ -287,15 +288,11 @@ class Schedule:
         """
         self.calls, self.lr = calls, self.clip(lr)
         self.decides_at = self._next_decision()
-        anchored = self.control.multiple(self._back_off, min(calls, self.horizon - 1) / self.horizon)
+        anchored = self.control.multiple(self.multiple.back_off, min(calls, self.horizon - 1) / self.horizon)
         log_multiple = math.log((lr or TINY) / (anchored * self.reference))
-        self._log_multiple = min(max(log_multiple, self.control.log_low), self.control.log_high)
-        self._multiple, self._decided = math.exp(self._log_multiple) * self._back_off, self._log_multiple
+        self._decided = self.multiple.log = min(max(log_multiple, self.control.log_low), self.control.log_high)
+        self._held = self.multiple.held
         self._log_sum, self._log_count = math.log((self.lr or TINY) / self.reference), 1
 
 
-_STATE = {  # name in the state -> attribute
-    **{name: name for name in ("lr", "reference", "calls", "decides_at", "_bound", "_parts", "_losses", "_skipped")},
-    **{name: name for name in ("_log_sum", "_log_count", "_log_multiple", "_decided", "_back_off")},
-    "highest": "highest_loss",
-}
+_STATE = ("lr", "reference", "calls", "decides_at", "_bound", "_parts", "_losses", "_skipped", "_log_sum", "_log_count")

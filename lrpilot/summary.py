@@ -234,8 +234,8 @@ class Summary:
     def _raise_losses(self, amount: float) -> None:
         """Move every level towards that of the first.
 
-        Means of logs are taken for logs of means, and what is a difference of levels shrinks with the distance of the
-        newest level from the first.
+        Means of logs are taken for logs of means; the newest differences of levels shrink as a small one does at the
+        newest level, those of the whole run as the distance from the first.
         """
         first = math.exp(self.origin)
         origin = math.log(first + amount)
@@ -245,8 +245,15 @@ class Summary:
 
         newest = moved(self.level)
         self.promise -= origin + newest - self.origin - self.level
-        shrunk = newest / self.level if self.level else first / (first + amount)
-        for name in ("change", "swing", "trend", "spread", "steepest"):
+        now = math.exp(min(self.origin + self.level, 700.0))
+        here, on_average = now / (now + amount), newest / self.level if self.level else first / (first + amount)
+        for name, shrunk in {
+            "change": here,
+            "trend": here,
+            "spread": here,
+            "swing": on_average,
+            "steepest": on_average,
+        }.items():
             setattr(self, name, getattr(self, name) * shrunk)
         for name in ("level", "fast", "slow", "slowest", "best"):
             setattr(self, name, moved(getattr(self, name)))

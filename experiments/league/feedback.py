@@ -12,7 +12,7 @@ from lrpilot.experiments.league.rival import AbstractRival, play_controlled
 from lrpilot.experiments.league.runs import Runs
 from lrpilot.experiments.league.workload import Workload
 from lrpilot.experiments.tuning import Control
-from lrpilot.schedulers.greedy_rule import GreedySettings
+from lrpilot.schedulers.greedy_settings import GreedySettings
 
 EPOCHS = 20  # mean losses that ReduceLROnPlateau sees in a run
 

@@ -13,7 +13,8 @@ import torch
 from lrpilot.arrays import Floats
 from lrpilot.envs.tasks.optimizers import AdamW, Hyper
 from lrpilot.experiments.league.runs import SOLVED
-from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
+from lrpilot.schedulers.greedy_rule import GreedyRule
+from lrpilot.schedulers.greedy_settings import GreedySettings
 
 STEPS, DIMENSIONS, DEFAULT_LR = 200, 15, 0.01
 CONDITIONS = (1.0, 100.0, 1000.0)

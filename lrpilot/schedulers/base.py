@@ -4,15 +4,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsFloat
 
+from torch._C._dynamo import eval_frame
 from torch.compiler import disable, is_compiling
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrpilot.arrays import positive, whole
+from lrpilot.arrays import number, positive, whole
 from lrpilot.notices import NO_LOSS_SEEN, NOT_STEPPED, SET_FROM_OUTSIDE, Notices
 from lrpilot.schedulers.groups import LR, BaseLRs, write_lr
 from lrpilot.schedulers.losses import Losses
 
+# Whether each function that is called is about to be compiled: None if not.
+compiles_frames: Callable[[], object] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
 UNANSWERED = 3  # steps of the optimizer without one of the scheduler that are no accident
 SEEN = "seen"  # what we write over the True by which torch marks that the optimizer made a step; it is true as well
 
@@ -106,7 +109,7 @@ class AbstractMetricLR(LRScheduler):
             TypeError: It is no number.
             ValueError: A tensor with more than one element.
         """
-        if is_compiling():
+        if is_compiling() or compiles_frames() is not None:
             self._outside_graph(loss, False)  # type: ignore[misc]
             return
         if self._listening and self.last_epoch >= 0:  # not while another schedule of a sequence has its turn
@@ -129,7 +132,7 @@ class AbstractMetricLR(LRScheduler):
             metrics: The loss of the step just made; None if it was given to `observe`.
             epoch: Deprecated in torch and ignored: the state is a stream of losses, it can't jump.
         """
-        if is_compiling():
+        if is_compiling() or compiles_frames() is not None:
             self._outside_graph(metrics, True)  # type: ignore[misc]
             return
         if self._step_count:  # not at the initial step
@@ -223,7 +226,7 @@ class AbstractMetricLR(LRScheduler):
         missing = [key for key in (*own, "losses") if key not in state]
         if missing:
             raise ValueError(f"this is no state of a {type(self).__name__}: {', '.join(missing)} missing")
-        groups, saved = len(self.optimizer.param_groups), len(state["base_lrs"])
+        groups, saved = len(self.optimizer.param_groups), len([number("base_lrs", lr) for lr in state["base_lrs"]])
         if saved > groups:
             raise ValueError(
                 f"the state has {saved} parameter groups and the optimizer {groups}: add those that were added in the "

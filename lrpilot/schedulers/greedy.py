@@ -8,7 +8,8 @@ from torch.optim import Optimizer
 from lrpilot.arrays import number, whole
 from lrpilot.notices import MANY_BAD, NOT_FINITE
 from lrpilot.schedulers.base import AbstractMetricLR
-from lrpilot.schedulers.greedy_rule import Compat, GreedyRule, GreedySettings, Mode, ThresholdMode
+from lrpilot.schedulers.greedy_rule import GreedyRule
+from lrpilot.schedulers.greedy_settings import Compat, GreedySettings, Mode, ThresholdMode
 from lrpilot.schedulers.groups import LR
 from lrpilot.schedulers.ranks import check_same
 
@@ -158,9 +159,10 @@ class GreedyLR(AbstractMetricLR):
                 self._notices.once("not finite", NOT_FINITE.format(MANY_BAD))
         if not (decides and self._pending):
             return
-        before = list(self._rule.levels)
-        self._rule.update(sum(self._pending) / len(self._pending))
+        before, metrics = list(self._rule.levels), self._rule.leaving_room(self._pending)
         self._pending = []
+        if metrics:
+            self._rule.update(sum(metrics) / len(metrics))
         if self._verbose and self._rule.levels != before:
             print(f"step {self.last_epoch + 1}: LRs {', '.join(f'{float(lr):.4e}' for lr in self._lrs())}")
 

@@ -56,7 +56,7 @@ class Losses:
 
     def _wait(self, loss: Tensor) -> None:
         if loss.is_meta:
-            raise ValueError("loss must have a value, and tensors on the meta device have none")
+            loss_number(loss)  # raises
         self._plain = False
         self._parts.append(loss.detach().reshape(1).clone())  # a captured graph writes to the same place again
         self._parts_count += 1

@@ -8,7 +8,7 @@ import torch
 from lrpilot import GreedyLR
 from lrpilot.envs.families import make_process
 from lrpilot.experiments.greedy_runs import greedy_control, run_greedy
-from lrpilot.schedulers.greedy_rule import GreedySettings
+from lrpilot.schedulers.greedy_settings import GreedySettings
 
 SETTINGS, EVERY, STEPS = GreedySettings(factor=0.7, patience=1, cooldown=1), 3, 60
 

@@ -29,7 +29,8 @@ from lrpilot.experiments.reproduce.greedy_schedules import (
     workloads,
 )
 from lrpilot.experiments.tuning import advance
-from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
+from lrpilot.schedulers.greedy_rule import GreedyRule
+from lrpilot.schedulers.greedy_settings import GreedySettings
 
 TINY = Budget(problems=2, base_lrs=3, shapes=1)
 

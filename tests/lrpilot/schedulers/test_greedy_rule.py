@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrpilot.control import BACK_OFF
-from lrpilot.schedulers.greedy_rule import GreedyRule, GreedySettings
+from lrpilot.schedulers.greedy_rule import GreedyRule
+from lrpilot.schedulers.greedy_settings import GreedySettings
 from lrpilot.theory.greedy import greedy_lr
 
 NAN, INF = math.nan, math.inf
