@@ -104,29 +104,29 @@ def _readable(optimizer: Optimizer) -> list[Tensor]:
 def _sketch(parameters: list[Tensor], values: Sequence[Tensor | None]) -> NDArray[np.float32]:
     if not parameters:
         return np.zeros(0, dtype=np.float32)
-    parts = [_thinned(parameter, value) for parameter, value in zip(parameters, values, strict=True)]
+    apart = [max(1, -(-parameter.numel() // SKETCH)) for parameter in parameters]
+    parts = [*map(_thinned, parameters, values, apart)]
     if any(map(shards.is_sharded, parameters)):
         parts = shards.summed(parts, parameters)
-    if len({part.device for part in parts}) > 1:
+    if any(part.device != parts[0].device for part in parts):
         parts = [part.cpu() for part in parts]
-    return torch.cat(parts).cpu().numpy()
+    scales = np.sqrt(apart).astype(np.float32)
+    return torch.cat(parts).float().cpu().numpy() * np.repeat(scales, [len(part) for part in parts])
 
 
-def _thinned(parameter: Tensor, value: Tensor | None) -> Tensor:
-    """Every k-th entry of a tensor times √k; of one that is not known zeros."""
-    apart = max(1, -(-parameter.numel() // SKETCH))
+def _thinned(parameter: Tensor, value: Tensor | None, apart: int) -> Tensor:
+    """Every k-th entry of a tensor; of one that is not known zeros."""
     if value is None:
         count = -(-parameter.numel() // apart) * (2 if parameter.is_complex() else 1)
         return torch.zeros(count, device=parameter.device)
     own = shards.own_part(value)
-    if shards.is_sharded(value):
+    if own is not value and shards.is_sharded(value):
         picked = shards.entries(value, apart)
     elif own.is_contiguous():
-        picked = own.view(-1)[::apart]
+        picked = own.view(-1)
+        picked = picked if apart == 1 else picked[::apart]
     elif apart == 1:
         picked = own.reshape(-1)
     else:
         picked = own[torch.unravel_index(torch.arange(0, own.numel(), apart, device=own.device), own.shape)]
-    if picked.is_complex():
-        picked = torch.view_as_real(picked.resolve_conj()).reshape(-1)
-    return picked.float() * math.sqrt(apart)
+    return torch.view_as_real(picked.resolve_conj()).reshape(-1) if picked.is_complex() else picked
