@@ -23,6 +23,7 @@ JUMP = 2.0  # factor by which a loss must leave the range of those before, at le
 NEW_SCALE = 5.0  # factor between two scales, at least
 DIP = 1000.0  # factor below that range from which a few losses that come back are taken for no losses
 SAME = 1.6  # factor within which losses after a jump are alike, at least
+SURE = 0.4  # nats, from losses after a jump on average: with larger ones more are waited for
 LARGEST = 1e150  # losses beyond count as so large
 WIDEST = 1e6  # factor between two scales, at most
 ROUNDING = 1e-3  # losses that are below zero by this share of a usual one count as zero
@@ -88,7 +89,7 @@ class LossStream:
             return self._read_closely(losses)
         self._remember(losses)
         self.highest_loss = max(self.highest_loss, top - self.offset)
-        self.counted = [*self.counted, *losses][-REMEMBERED:]
+        self.counted = [*self.counted, *losses[-REMEMBERED:]][-REMEMBERED:]
         self.bad_in_a_row = 0
         return Reading([loss + self.offset for loss in losses] if self.offset else list(losses))
 
@@ -119,7 +120,7 @@ class LossStream:
     def _remember(self, losses: Sequence[float]) -> None:
         if self.first is None:
             self.first = losses[0]
-        self.newest = [*self.newest, *losses][-REMEMBERED:]
+        self.newest = [*self.newest, *losses[-REMEMBERED:]][-REMEMBERED:]
 
     def _read_closely(self, losses: Sequence[float]) -> Reading:
         losses = [min(max(loss, -LARGEST), LARGEST) if math.isfinite(loss) else loss for loss in losses]
@@ -136,12 +137,14 @@ class LossStream:
             new = self._place(loss) if counts else []
             suspects = suspects + len(new) if self.held else 0
             read += new
-            if len(self.held) == REMEMBERED or (len(self.held) >= AFTER and index == len(losses) - 1):
-                change = self._new_scale()
+            due = len(self.held) == REMEMBERED or (len(self.held) >= AFTER and index == len(losses) - 1)
+            change = self._new_scale() if due else 1.0
+            if change != 1.0:
                 factor *= change
-                read = [earlier * change for earlier in read[: len(read) - suspects]] if change != 1.0 else read
-                read += self._release(whole=change != 1.0)
+                read = [earlier * change for earlier in read[: len(read) - suspects]] + self._release(whole=True)
                 suspects = 0
+            elif due and (self._held_back() or len(self.held) == REMEMBERED):
+                read += self._release()
         return Reading(read, raised, factor, len(losses) - len(finite), self._warnings(left_out > 0, raised > 0))
 
     def _warnings(self, left_out: bool, raised: bool) -> dict[str, str]:
@@ -215,7 +218,8 @@ class LossStream:
         sudden = abs(fmean(after[:half]) - fmean(after[half:])) <= abs(change) / 5
         movement, movement_after = (fmean(abs(b - a) for a, b in pairwise(logs)) for logs in (before, after))
         died = change > 0 and movement_after < movement / 4
-        if died or not sudden or not math.log(NEW_SCALE) <= abs(change) <= math.log(WIDEST):
+        vague = len(after) < REMEMBERED and movement + movement_after > SURE * math.sqrt(len(after))
+        if died or vague or not sudden or not math.log(NEW_SCALE) <= abs(change) <= math.log(WIDEST):
             return 1.0
         factor = math.exp(change)
         held, offset, newest = self.held, self.offset, self.newest

@@ -226,8 +226,10 @@ class Schedule:
         """Read the bound. One that is no positive number (a diverged model's, say) leaves the last good one."""
         if self._read_bound is None:
             return
-        bound = float(number("bound()", self._read_bound()))
-        if math.isfinite(bound) and bound > 0:
+        bound = self._read_bound()
+        if type(bound) is not float:
+            bound = float(number("bound()", bound))
+        if 0.0 < bound < math.inf:
             self._bound = bound
             self.reference = bound if self.control.action == "fraction_of_bound" else self.base_lr
         elif self._bound is None:

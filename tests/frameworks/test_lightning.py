@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -131,3 +132,22 @@ def test_a_checkpoint_within_an_epoch_holds_all_steps_but_under_reduce_on_platea
     module.train(epochs=2, accelerator="cpu", enable_checkpointing=True, callbacks=[keep])
     saved = torch.load(tmp_path / "step=20.ckpt", weights_only=True)
     assert saved["lr_schedulers"][0]["last_epoch"] == saved["global_step"] - behind
+
+
+def test_an_interval_of_an_epoch_is_warned_of_once(module: ModuleType) -> None:
+    class Epochs(module.Classifier):  # type: ignore[misc, name-defined]
+        """Leaves the interval out: Lightning's default is an epoch."""
+
+        def configure_optimizers(self) -> Any:
+            configured = super().configure_optimizers()
+            return {**configured, "lr_scheduler": configured["lr_scheduler"]["scheduler"]}
+
+    module.Classifier, kept = Epochs, module.Classifier
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            module.train(epochs=3, accelerator="cpu")
+    finally:
+        module.Classifier = kept
+    (message,) = [str(warning.message) for warning in caught if "scheduler.step" in str(warning.message)]
+    assert "call it once after each optimizer.step() (Lightning: interval='step')" in message

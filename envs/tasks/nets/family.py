@@ -68,7 +68,7 @@ DECISIONS = Decisions(
 )
 TUNED = "runs whose LR you can tune: a tuned schedule is better still; "
 NETWORKS = (
-    "fine-tuning, where a small LR is the point; losses that may be negative or whose scale changes during the run; "
+    "fine-tuning, where a small LR is the point; "
     "runs of fewer than {steps} steps; networks of more than about 10^5 parameters have not been tried"
 )
 GUESSED = "LR as a multiple of your base LR, which may be wrong by a factor of 16; reads "

@@ -150,3 +150,27 @@ def test_a_group_added_later_is_an_error_there_and_scheduled_here() -> None:
     again.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.02})
     again.load_state_dict(scheduler.state_dict())
     assert trace(again, [-2.0, -3.0, 9.0]) == [[0.35, 0.32], [0.35, 0.35], [0.175, 0.175]]
+
+
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 2**63))
+def test_compat_accepts_what_transformers_accepts_however_odd(seed: int) -> None:
+    draw = random.Random(seed)
+    lrs, arguments, metrics = random_case(draw, 60)
+    odd: dict[str, list[Any]] = {
+        "factor": [0.0, -0.5, 1e-9, 0.999], "patience": [-1, 1.5, 0.5], "threshold": [-0.1, INF, 1e9],
+        "cooldown": [-1, 1.5], "warmup": [-2, 0.5], "eps": [-1.0, INF, 1e9], "reset_start": [0, -3, 1.5],
+        "min_lr": [-1.0, 0.0, INF, 5.0], "max_lr": [0.0, -1.0, INF, 1e-9], "smooth": [True, False],
+    }  # fmt: skip
+    for name in draw.sample(sorted(odd), draw.randint(1, 4)):
+        arguments[name] = draw.choice(odd[name])
+    ours, reference = both(lrs, arguments)
+    for metric in metrics:
+        try:
+            reference.step(metric)
+        except ZeroDivisionError:  # a factor of 0, once it is to rise
+            break
+        ours.step(metric)
+        assert [group["lr"] for group in ours.optimizer.param_groups] == [
+            group["lr"] for group in reference.optimizer.param_groups
+        ]
