@@ -201,6 +201,7 @@ def test_both_go_on_with_the_state_of_one_as_if_never_interrupted(
     assert first["on"].unique().numel() > 9
 
 
+@pytest.mark.slow
 def test_shards_are_read_as_the_whole_they_are_of(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     parts, _ = two_ranks(tmp_path / "a", "train", "cnn", "01", "sharded")
