@@ -4,6 +4,7 @@ On single numbers NumPy's functions are about ten times slower than the standard
 """
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Numbers = float | Floats  # one run, or B runs side by side
 Weights = NDArray[np.floating[Any]]  # parameters: (P,) for one run, (B, P) for B runs
+
+LARGEST_NUMBER = 1e300  # that an argument may be
 
 FLOATS = SimpleNamespace(
     log=math.log,
@@ -56,18 +59,43 @@ def number(name: str, value: Any, boolean: bool = False) -> float:
 
     Raises:
         TypeError: It is no number.
+        ValueError: It is finite and above 1e300.
 
     Example:
         >>> number("lr", np.float32(0.5)), number("cooldown", np.int64(2))
         (0.5, 2)
     """
-    if getattr(value, "size", None) == 1 or (hasattr(value, "numel") and value.numel() == 1):
+    if math.prod(getattr(value, "shape", (2,))) == 1 and not getattr(value, "is_meta", False):
         value = value.item()
-    if isinstance(value, bool) != boolean or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {'True or False' if boolean else 'a number'}, not {value!r}")
+    if isinstance(value, bool) != boolean or not isinstance(value, int | float | Real):
+        raise TypeError(f"{name} must be {'True or False' if boolean else 'a number'}, not {shown(value)}")
     if boolean:
         return bool(value)
-    return int(value) if isinstance(value, int) else float(value)
+    plain = int(value) if isinstance(value, int) else float(value)
+    if LARGEST_NUMBER < abs(plain) < math.inf:
+        raise ValueError(f"{name} must be a number up to {LARGEST_NUMBER:g}, not {shown(value)}")
+    return plain
+
+
+def shown(value: object) -> str:
+    """Return what a value looks like in a message of one line.
+
+    Example:
+        >>> shown(np.ones((2, 2)))
+        'array([[1., 1.], [1., 1.]])'
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def choice(name: str, value: Any, allowed: Sequence[str | None]) -> None:
+    """Make sure that an argument is one of a few words, or None where that is allowed.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not (value is None or isinstance(value, str)) or value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(str, allowed))}, not {shown(value)}")
 
 
 def positive(name: str, value: Any) -> float:
@@ -91,6 +119,11 @@ def positive(name: str, value: Any) -> float:
     return float(plain)
 
 
+def whole_number(value: float) -> bool:
+    """Whether a number is finite and whole."""
+    return math.isfinite(value) and int(value) == value
+
+
 def whole(name: str, value: Any, least: int, unit: str) -> int:
     """Return an argument that counts something.
 
@@ -112,7 +145,7 @@ def whole(name: str, value: Any, least: int, unit: str) -> int:
         20
     """
     plain = number(name, value)
-    if not math.isfinite(plain) or int(plain) != plain or plain < least:
+    if not whole_number(plain) or plain < least:
         raise ValueError(f"{name} must be a whole number of {unit}, at least {least}, not {plain}")
     return int(plain)
 
@@ -141,4 +174,4 @@ def loss_number(loss: Any) -> float:
     except OverflowError:
         return math.inf if loss > 0 else -math.inf
     except TypeError:
-        raise TypeError(f"loss must be a number, or one in a tensor, not {loss!r}") from None
+        raise TypeError(f"loss must be a number, or one in a tensor, not {shown(loss)}") from None

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lrpilot.arrays import Numbers, elementary, number
+from lrpilot.arrays import Numbers, elementary, number, shown
 from lrpilot.summary import SMALLEST_LOSS
 
 Action = Literal["fraction_of_bound", "multiple_of_base"]
@@ -36,7 +36,7 @@ class OutOfRangeError(ValueError):
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
         self.name, self.value, self.allowed = name, value, allowed
-        super().__init__(f"{name} must be {allowed}, not {value!r}")
+        super().__init__(f"{name} must be {allowed}, not {shown(value)}")
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Limits:
     lr_max: float | None = None
 
     def __post_init__(self) -> None:
-        if self.guard not in get_args(Guard):
+        if not isinstance(self.guard, str) or self.guard not in get_args(Guard):
             raise OutOfRangeError("guard", self.guard, f"one of {', '.join(get_args(Guard))}")
         for name in ("lr_min", "lr_max"):
             if (value := getattr(self, name)) is not None:

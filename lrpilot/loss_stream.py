@@ -16,7 +16,7 @@ from lrpilot.notices import BELOW_ZERO, MANY_BAD, NO_LOSS, NOT_FINITE
 from lrpilot.summary import SMALLEST_LOSS, counts_as_loss
 
 REMEMBERED = 32  # newest losses that are kept, at most
-BELOW = 4  # so many of them below zero are no accident
+BELOW = 8  # so many of them below zero are no accident
 COMPARED = 16  # newest losses whose scatter a jump is compared with
 BEFORE, AFTER = 8, 8  # losses that must stand on each side of a jump before it is taken for a new scale
 JUMP = 2.0  # factor by which a loss must leave the range of those before, at least

@@ -18,7 +18,10 @@ PAST_THE_HORIZON = (
     "step {} of a run of horizon={}: the LR holds its last value from here on. Give as horizon the number of steps "
     "that the run makes; a run that was saved goes on with a longer one"
 )
-NO_LOSS_SEEN = "no loss seen yet, so the LR holds: call scheduler.step(loss), or observe(loss) first"
+NO_LOSS_SEEN = (
+    "no loss seen yet, so nothing can be decided: call scheduler.step(loss), or observe(loss) first, once after each "
+    "optimizer.step()"
+)
 NOT_STEPPED = (
     "the optimizer made {} steps since scheduler.step was called last, and the LR moves with that call alone: call it "
     "once after each optimizer.step() (Lightning: interval='step'); or, where horizon counts longer steps, epochs say, "
@@ -38,7 +41,7 @@ TOO_SHORT = (
     "and may not reach a useful LR"
 )
 
-OWN = frozenset({"lrpilot", "torch"})  # packages whose frames are no user's
+OWN = frozenset({"lrpilot", "torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "ignite", "keras"})
 
 
 class Notices:

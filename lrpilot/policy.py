@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lrpilot.arrays import shown
 from lrpilot.card import CARD_KEY, MAX_BYTES, Card, PolicyError, read_header
 from lrpilot.control import Control, Guard, Limits
 from lrpilot.files import write_bytes
@@ -200,11 +201,18 @@ def read_card(policy: str | os.PathLike[str]) -> Card:
 
 def _path(policy: str | os.PathLike[str]) -> Path:
     if not isinstance(policy, str | os.PathLike):
-        raise TypeError(f"policy must be a name or a path, not {policy!r}: shipped are {', '.join(list_policies())}")
+        shipped = ", ".join(list_policies())
+        raise TypeError(f"policy must be a name or a path, not {shown(policy)}: shipped are {shipped}")
     path = SHIPPED / f"{policy}{SUFFIX}" if policy in list_policies() else Path(policy)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long, say
+        there = False
+    if not there:
         names = ", ".join(list_policies())
-        raise PolicyError(f"no policy {os.fspath(policy)!r}: shipped are {names}; or give the path of a policy file")
+        raise PolicyError(
+            f"no policy {shown(os.fspath(policy))}: shipped are {names}; or give the path of a policy file"
+        )
     return path
 
 

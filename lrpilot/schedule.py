@@ -3,16 +3,17 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
-from typing import Any, SupportsFloat
+from copy import copy, deepcopy
+from typing import Any, Self, SupportsFloat
 
-from lrpilot.arrays import Floats, Weights, loss_number, number, positive, whole
+from lrpilot.arrays import Floats, Weights, loss_number, number, positive, shown, whole
 from lrpilot.control import Control, Limits
 from lrpilot.displacement import UNKNOWN, DisplacementCosines, DisplacementTracker, alone
 from lrpilot.loss_stream import LossStream, Reading
 from lrpilot.multiple import ADDED, Multiple
 from lrpilot.notices import PAST_THE_HORIZON, Notices
 from lrpilot.signals import Signals
+from lrpilot.states import StateError
 from lrpilot.summary import TINY
 
 Bound = Callable[[], SupportsFloat]  # returns the current largest stable LR, per step
@@ -58,7 +59,7 @@ class Schedule:
         self._before_jump: tuple[Signals, Any] | None = None  # what there was, and was decided, before losses jumped
         self.agree: Callable[[float, DisplacementCosines], tuple[float, DisplacementCosines]] = alone
         if not (bound is None or callable(bound)):
-            raise TypeError(f"bound must be None, or a callable that returns the largest stable LR, not {bound!r}")
+            raise TypeError(f"bound must be None, or a callable that returns the largest stable LR, not {shown(bound)}")
         self._act, self._read_bound = act, bound
         self._bound: float | None = None
         self.reference = self.base_lr
@@ -95,6 +96,9 @@ class Schedule:
         """
         self.observe(loss)
         return self.advance(gradient_sq, weights, gradient)
+
+    def __copy__(self) -> Self:
+        return deepcopy(self)  # nothing is shared
 
     def observe(self, loss: float) -> None:
         """Take in a loss without moving on; several before one `advance`, of the parts of a batch, are averaged."""
@@ -240,8 +244,8 @@ class Schedule:
         own = {key: copy(getattr(self, key)) for key in _STATE} | self.multiple.state()
         before = self._before_jump and [self._before_jump[0].state(), self._before_jump[1]]
         made = {"horizon": self.horizon, "base_lr": self.base_lr, "limits": [*vars(self.limits).values()]}
-        parts: list[tuple[str, Signals | LossStream]] = [("signals", self.signals), ("stream", self.stream)]
-        flat = {f"{name}.{key}": value for name, part in parts for key, value in part.state().items()}
+        flat = {f"signals.{key}": value for key, value in self.signals.state().items()}
+        flat |= {f"stream.{key}": value for key, value in self.stream.state().items()}
         return own | made | {"_decided": self._decided, "warned": self.notices.state(), "before_jump": before} | flat
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -259,21 +263,18 @@ class Schedule:
         """
         missing = [key for key in (*_STATE, *self.multiple.state()) if key not in state and key not in ADDED]
         if missing:
-            raise ValueError(f"this is no state of a schedule: {', '.join(missing)} missing")
-        fresh = Signals().state()
-        unknown = sorted({key for key in state if key.startswith("signals.")} - {f"signals.{key}" for key in fresh})
-        if unknown:
-            raise ValueError(f"this state is of a later version of lrpilot, which alone knows {', '.join(unknown)}")
+            raise StateError(f"this is no state of a schedule: {', '.join(missing)} missing")
+        signals = Signals.of({key[8:]: value for key, value in state.items() if key.startswith("signals.")})
         if (state["_bound"] is None) != (self._read_bound is None):
             must = "None, as it was" if state["_bound"] is None else "given, as it was"
-            raise ValueError(f"bound must be {must} in the run that the state is of")
+            raise StateError(f"bound must be {must} in the run that the state is of")
         for key in _STATE:
             setattr(self, key, copy(state[key]))
         self.multiple.load(state)
         self._decided, self._held = state.get("_decided", self.multiple.log), self.multiple.held
         self.base_lr = state.get("base_lr", self.base_lr)
         self.limits = Limits(*state["limits"]) if "limits" in state else self.limits
-        self.signals = Signals(**{key: state.get(f"signals.{key}", value) for key, value in fresh.items()})
+        self.signals = signals
         self.stream = LossStream.of({key[7:]: copy(state[key]) for key in state if key.startswith("stream.")})
         before = state.get("before_jump")
         self._before_jump = before and (Signals(**before[0]), before[1])
@@ -291,8 +292,7 @@ class Schedule:
         self.calls, self.lr = calls, self.clip(lr)
         self.decides_at = self._next_decision()
         anchored = self.control.multiple(self.multiple.back_off, min(calls, self.horizon - 1) / self.horizon)
-        log_multiple = math.log((lr or TINY) / (anchored * self.reference))
-        self._decided = self.multiple.log = min(max(log_multiple, self.control.log_low), self.control.log_high)
+        self._decided = self.multiple.log = math.log((lr or TINY) / (anchored * self.reference))
         self._held = self.multiple.held
         self._log_sum, self._log_count = math.log((self.lr or TINY) / self.reference), 1
 

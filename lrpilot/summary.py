@@ -6,15 +6,16 @@ of ratios, or cosines.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrpilot.arrays import Numbers, elementary
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
+from lrpilot.states import StateError
 
 TINY = float(np.finfo(np.float64).tiny)
 SMALLEST_LOSS = float(np.finfo(np.float32).tiny)  # what is smaller was cut off to it, or to 0, or is no loss at all
@@ -269,6 +270,19 @@ class Summary:
             value = getattr(self, entry.name)
             if entry.name != "count":
                 setattr(self, entry.name, np.where(slots, 0.0, value))
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Self:
+        """Return a summary as it was when `state` was called; what an earlier version's lacks begins anew.
+
+        Raises:
+            StateError: There is an entry that only a later version knows.
+        """
+        unknown = sorted(state.keys() - {entry.name for entry in fields(cls)})
+        if unknown:
+            names = ", ".join(f"signals.{name}" for name in unknown)
+            raise StateError(f"this state is of a later version of lrpilot, which alone knows {names}")
+        return cls(**state)
 
     def state(self) -> dict[str, float]:
         """Return the state of one run as Python numbers.

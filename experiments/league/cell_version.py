@@ -37,7 +37,7 @@ def ancestors(*modules: str) -> set[str]:
 
     Example:
         >>> sorted(ancestors("lrpilot.signals"))
-        ['lrpilot.arrays', 'lrpilot.displacement', 'lrpilot.signals', 'lrpilot.summary']
+        ['lrpilot.arrays', 'lrpilot.displacement', 'lrpilot.signals', 'lrpilot.states', 'lrpilot.summary']
     """
     found: set[str] = set()
     waiting = list(modules)

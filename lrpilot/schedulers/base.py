@@ -13,11 +13,19 @@ from lrpilot.arrays import number, positive, whole
 from lrpilot.notices import NO_LOSS_SEEN, NOT_STEPPED, SET_FROM_OUTSIDE, Notices
 from lrpilot.schedulers.groups import LR, BaseLRs, write_lr
 from lrpilot.schedulers.losses import Losses
+from lrpilot.states import StateError, check_alike
 
 # Whether each function that is called is about to be compiled: None if not.
 compiles_frames: Callable[[], object] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
 UNANSWERED = 3  # steps of the optimizer without one of the scheduler that are no accident
 SEEN = "seen"  # what we write over the True by which torch marks that the optimizer made a step; it is true as well
+
+
+class MissingLRError(KeyError, ValueError):
+    """A parameter group has no `initial_lr` though a run goes on; torch's own schedulers raise a KeyError there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class AbstractMetricLR(LRScheduler):
@@ -55,7 +63,7 @@ class AbstractMetricLR(LRScheduler):
         if last_epoch != -1:
             missing = [i for i, group in enumerate(optimizer.param_groups) if "initial_lr" not in group]
             if missing:
-                raise KeyError(
+                raise MissingLRError(
                     f"initial_lr is missing in parameter group {missing[0]}: last_epoch={last_epoch} goes on with a "
                     "run, so load the optimizer's state first; load_state_dict(state) needs no last_epoch"
                 )
@@ -153,10 +161,16 @@ class AbstractMetricLR(LRScheduler):
             self._write_lrs()
 
     def _write_lrs(self) -> None:
-        if self._bases.changed():
+        groups, known = self.optimizer.param_groups, self._bases.groups
+        if len(groups) != len(known):
             self._regroup(self._bases.meet())
+            groups, known = self.optimizer.param_groups, self._bases.groups
         last_lr = self._lrs()
-        for index, group in enumerate(self.optimizer.param_groups):
+        for index, group in enumerate(groups):
+            if group is not known[index]:  # looked at here, since a loop of its own would cost as much again
+                self._regroup(self._bases.meet())
+                self._write_lrs()
+                return
             if type(group["lr"]) is float:
                 group["lr"] = last_lr[index]
             else:
@@ -214,21 +228,23 @@ class AbstractMetricLR(LRScheduler):
         """
         before = self.state_dict()
         try:
+            check_alike(before, state_dict)
             self._load(state_dict)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except StateError:
             self._load(before)
-            if isinstance(error, ValueError):
-                raise
-            raise ValueError(f"this is no state of a {type(self).__name__} ({type(error).__name__}: {error})") from None
+            raise
+        except Exception as error:
+            self._load(before)
+            raise StateError(f"this is no state of a {type(self).__name__} ({type(error).__name__}: {error})") from None
 
     def _load(self, state: dict[str, Any]) -> None:
         own = ("last_epoch", "_step_count", "_decided", "base_lrs", "_last_lr")
         missing = [key for key in (*own, "losses") if key not in state]
         if missing:
-            raise ValueError(f"this is no state of a {type(self).__name__}: {', '.join(missing)} missing")
+            raise StateError(f"this is no state of a {type(self).__name__}: {', '.join(missing)} missing")
         groups, saved = len(self.optimizer.param_groups), len([number("base_lrs", lr) for lr in state["base_lrs"]])
         if saved > groups:
-            raise ValueError(
+            raise StateError(
                 f"the state has {saved} parameter groups and the optimizer {groups}: add those that were added in the "
                 "run before the state is loaded"
             )

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from torch.optim import Optimizer
 
-from lrpilot.arrays import number, whole
+from lrpilot.arrays import choice, number, whole
 from lrpilot.notices import MANY_BAD, NOT_FINITE
 from lrpilot.schedulers.base import AbstractMetricLR
 from lrpilot.schedulers.greedy_rule import GreedyRule
@@ -62,7 +62,8 @@ class GreedyLR(AbstractMetricLR):
         bounds: Unit of `min_lr`, `max_lr` and `eps`. "relative": multiples of the base LR. "absolute": LRs per step of
             the group with the largest base LR. None: relative, or in compat absolute.
         compat: "transformers": the LRs of the class of that name in `transformers` 5.23, bit for bit, for every
-            argument that it accepts, as long as nobody else writes to the optimizer's LR. Each group then has an LR of
+            argument that it accepts (NumPy's numbers are taken as Python's), as long as nobody else writes to the
+            optimizer's LR. Each group then has an LR of
             its own, `min_lr` and `max_lr` may be lists with one number a group, and are 0.001 and 1 if None; so an LR
             of 5e-5 can rise and never fall. A NaN stays in the mean for good. `every` must be 1. A group added later
             has the bounds of the last one.
@@ -114,7 +115,7 @@ class GreedyLR(AbstractMetricLR):
         if number("every", every) < 1 or (compat and every > 1):
             raise ValueError(f"every must be at least 1, and 1 with compat, not {every}")
         self._absolute = bounds == "absolute"
-        self._every, self._verbose = whole("every", every, 1, "steps"), verbose
+        self._every, self._verbose = whole("every", every, 1, "steps"), bool(number("verbose", verbose, boolean=True))
         bases = self._begin(optimizer, last_epoch)
         check_same("every", self._every)
         base_lrs = [float(base) for base in bases.values]
@@ -134,11 +135,16 @@ class GreedyLR(AbstractMetricLR):
         rule = self._rule
         if rule.settings.compat is not None:
             return list(rule.levels)
+        multiplier = self._multiplier()
+        return [base * multiplier for base in self._bases.values]
+
+    def _multiplier(self) -> float:
+        rule = self._rule
         multiplier = rule.levels[0] / rule.starts[0]
         if self._absolute and self._bases.largest not in {0.0, rule.starts[0]}:  # groups came or went
             low, high = (bound[0] / self._bases.largest for bound in (rule.min_lrs, rule.max_lrs))
             multiplier = min(max(multiplier, low), high)
-        return [base * multiplier for base in self._bases.values]
+        return multiplier
 
     def _regroup(self, places: list[int | None]) -> None:
         if self._rule.settings.compat is not None:
@@ -153,18 +159,24 @@ class GreedyLR(AbstractMetricLR):
 
     def _advance(self, losses: list[float], decides: bool) -> None:
         self._pending += losses
-        for loss in losses:
-            self._bad_in_a_row = 0 if math.isfinite(loss) else self._bad_in_a_row + 1
-            if self._bad_in_a_row == MANY_BAD:
-                self._notices.once("not finite", NOT_FINITE.format(MANY_BAD))
         if not (decides and self._pending):
             return
+        if self._bad_in_a_row or not math.isfinite(sum(self._pending)):
+            self._count_bad()
+        if self._absolute and self._multiplier() < self._rule.levels[0] / self._rule.starts[0]:
+            self._rule.levels = [self._multiplier() * self._rule.starts[0]]  # since a larger group came
         before, metrics = list(self._rule.levels), self._rule.leaving_room(self._pending)
         self._pending = []
         if metrics:
             self._rule.update(sum(metrics) / len(metrics))
         if self._verbose and self._rule.levels != before:
             print(f"step {self.last_epoch + 1}: LRs {', '.join(f'{float(lr):.4e}' for lr in self._lrs())}")
+
+    def _count_bad(self) -> None:
+        for loss in self._pending:
+            self._bad_in_a_row = 0 if math.isfinite(loss) else self._bad_in_a_row + 1
+            if self._bad_in_a_row == MANY_BAD:
+                self._notices.once("not finite", NOT_FINITE.format(MANY_BAD))
 
     def _own_state(self) -> dict[str, Any]:
         settings = {"every": self._every, "absolute": self._absolute, "bad_in_a_row": self._bad_in_a_row}
@@ -173,15 +185,17 @@ class GreedyLR(AbstractMetricLR):
     def _load_own(self, state: dict[str, Any]) -> None:
         self._rule.load(state.get("greedy", {}))
         self._pending = list(state.get("pending", []))
-        self._every, self._absolute = state.get("every", self._every), state.get("absolute", self._absolute)
+        self._every = whole("every", state.get("every", self._every), 1, "steps")
+        self._absolute = state.get("absolute", self._absolute)
         self._bad_in_a_row = state.get("bad_in_a_row", 0)
 
 
 def _levels(base_lrs: list[float], min_lr: Bound, max_lr: Bound, bounds: Bounds | None, compat: bool) -> Levels:
     """The one level that all groups share, or in compat one for each."""
-    allowed = ("absolute",) if compat else get_args(Bounds)
-    if bounds not in {None, *allowed}:
-        raise ValueError(f"bounds must be {' or '.join(allowed)}{' with compat' if compat else ''}, not {bounds!r}")
+    if compat and bounds == "relative":
+        raise ValueError("bounds must be absolute with compat, not 'relative'")
+    if bounds is not None:
+        choice("bounds", bounds, get_args(Bounds))
     if compat:
         starts, lowest, upper = base_lrs, LOWEST_THERE, HIGHEST_THERE
     else:

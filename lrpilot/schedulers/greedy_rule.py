@@ -7,6 +7,7 @@ from typing import Any
 
 from lrpilot.control import BACK_OFF
 from lrpilot.schedulers.greedy_settings import GreedySettings
+from lrpilot.states import StateError
 from lrpilot.summary import SMALLEST_LOSS
 
 HUGE = 2.0**1000  # the sum of larger metrics could overflow, so they count as infinite
@@ -122,7 +123,7 @@ class GreedyRule:
 
         Nothing is better than 0, so the levels would fall ever after. Where most are 0, they say something.
         """
-        if self.settings.compat is not None or not 0 < self._best < math.inf:
+        if self.settings.compat is not None or min(metrics) >= SMALLEST_LOSS or not 0 < self._best < math.inf:
             return metrics
         room = [metric for metric in metrics if not abs(metric) < SMALLEST_LOSS]
         return room if 2 * len(room) >= len(metrics) or not room else metrics
@@ -169,9 +170,9 @@ class GreedyRule:
         """
         missing = [name for name in (*_STATE, "compat") if name not in state]
         if missing:
-            raise ValueError(f"this is no state of a GreedyRule: {', '.join(missing)} missing")
+            raise StateError(f"this is no state of a GreedyRule: {', '.join(missing)} missing")
         if state["compat"] != self.settings.compat:
-            raise ValueError(f"compat must be {state['compat']!r}, as it was when the state was saved")
+            raise StateError(f"compat must be {state['compat']!r}, as it was when the state was saved")
         self.settings = GreedySettings(**state["settings"]) if "settings" in state else self.settings
         self._sign = 1.0 if self.settings.mode == "min" else -1.0
         for name, attribute in _STATE.items():

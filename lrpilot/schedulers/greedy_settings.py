@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from lrpilot.arrays import number
+from lrpilot.arrays import choice, number, whole_number
 
 Mode = Literal["min", "max"]
 ThresholdMode = Literal["abs", "rel"]
@@ -53,15 +53,17 @@ class GreedySettings:
             if isinstance(entry.default, int | float):
                 plain = number(entry.name, getattr(self, entry.name), boolean=isinstance(entry.default, bool))
                 object.__setattr__(self, entry.name, plain)
-        rules = {
-            "mode": (self.mode in get_args(Mode), "min or max"),
-            "threshold_mode": (self.threshold_mode in get_args(ThresholdMode), "abs or rel"),
-            "compat": (self.compat in {None, *get_args(Compat)}, "None or transformers"),
-            "factor": (self.factor < 1, "below 1"),
-        }
+        choice("mode", self.mode, get_args(Mode))
+        choice("threshold_mode", self.threshold_mode, get_args(ThresholdMode))
+        choice("compat", self.compat, (None, *get_args(Compat)))
+        rules = {"factor": (self.factor < 1, "below 1")}
         for name, (kept, allowed) in (rules if self.compat else {**rules, **self._stricter()}).items():
             if not kept:
                 raise ValueError(f"{name} must be {allowed}, not {getattr(self, name)!r}")
+            if isinstance(getattr(type(self), name, None), int) and not (
+                self.compat or whole_number(getattr(self, name))
+            ):
+                raise ValueError(f"{name} must be a whole number, not {getattr(self, name)!r}")
 
     def _stricter(self) -> dict[str, tuple[bool, str]]:
         """Rules without which the levels do what nobody wants; the class of `transformers` does without."""

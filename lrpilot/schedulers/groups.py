@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot.arrays import number
+from lrpilot.states import StateError
 
 Group = dict[str, Any]
 LR = float | Tensor
@@ -20,52 +21,55 @@ class BaseLRs:
         optimizer: Its groups are looked at anew at every step.
 
     Attributes:
+        groups: Those that were met last.
         values: Of the groups that were met last, in order; tensors are copies.
         largest: The largest of them, as a number; 0 without groups.
+        plain: Whether all are numbers.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self._groups: list[Group] = []
+        self.groups: list[Group] = []
         self.values: list[LR] = []
-        self.largest = 0.0
+        self.largest, self.plain = 0.0, True
         self.meet()
 
     def changed(self) -> bool:
         """Whether a group came, went or changed its place since they were met."""
-        try:
-            return self._optimizer.param_groups != self._groups  # the same dictionaries are equal without a look inside
-        except RuntimeError:  # others hold tensors, which can't be compared like that
+        groups = self._optimizer.param_groups
+        if len(groups) != len(self.groups):
             return True
+        return any(group is not known for group, known in zip(groups, self.groups, strict=True))
 
     def meet(self) -> list[int | None]:
         """Take the groups as they are now.
 
         Returns:
-            For each group its place until now; None for those that are new. If all are, and as many as before (an
-            optimizer whose state was loaded), each keeps its place.
+            For each group its place until now; None for those that are new. If all are (an optimizer's state was
+            loaded), each keeps its place.
         """
         groups = self._optimizer.param_groups
-        old = self._groups
+        old = self.groups
         places = [next((i for i, known in enumerate(old) if known is group), None) for group in groups]
-        if len(old) == len(groups) and all(place is None for place in places):
-            places = [*range(len(groups))]
-            if not any("initial_lr" in group for group in groups):  # saved before it had a scheduler
-                for group, base in zip(groups, self.values, strict=True):
+        if all(place is None for place in places):
+            places = [place if place < len(old) else None for place in range(len(groups))]
+            if not any("initial_lr" in group for group in groups[: len(old)]):  # saved before it had a scheduler
+                for group, base in zip(groups, self.values, strict=False):
                     group["initial_lr"] = copy.deepcopy(base)
         own_lrs(self._optimizer)
         for group in groups:
             group.setdefault("initial_lr", copy.deepcopy(group["lr"]))
-        self._groups = list(groups)
-        self.values = [copy.deepcopy(group["initial_lr"]) for group in groups]
+        self.groups = list(groups)
+        self.values = [_like(group["lr"], group["initial_lr"]) for group in groups]
         self.largest = max(map(float, self.values), default=0.0)
+        self.plain = not any(isinstance(value, Tensor) for value in self.values)
         return places
 
     def multiple(self) -> float:
         """Return what the LR of the group with the largest base LR is now, over that base LR."""
-        pairs = [(float(base), float(group["lr"])) for group, base in zip(self._groups, self.values, strict=True)]
+        pairs = [(float(base), float(group["lr"])) for group, base in zip(self.groups, self.values, strict=True)]
         base, lr = max(pairs, default=(1.0, 1.0))
-        return lr / base
+        return lr / base if base else 1.0
 
     def set(self, values: Sequence[LR]) -> None:
         """Write base LRs into the first groups, as many as are given, and meet all.
@@ -75,9 +79,14 @@ class BaseLRs:
         """
         for group, value in zip(self._optimizer.param_groups, values, strict=False):
             if isinstance(value, Tensor) and value.is_meta:
-                raise ValueError("base_lrs are on the meta device and have no values; load with map_location='cpu'")
-            group["initial_lr"] = copy.deepcopy(value)
+                raise StateError("base_lrs are on the meta device and have no values; load with map_location='cpu'")
+            group["initial_lr"] = _like(group["lr"], value)
         self.meet()
+
+
+def _like(place: Any, lr: LR) -> LR:
+    """A base LR as a tensor of its own, where the group's LR is one; else as a plain number."""
+    return copy.deepcopy(lr) if isinstance(place, Tensor) else float(lr)
 
 
 def own_lrs(optimizer: Optimizer) -> None:
@@ -106,8 +115,8 @@ def write_lr(group: Group, lr: LR) -> LR:
         What stands there now; a copy of it if it is a tensor.
     """
     place = group["lr"]
-    if type(place) is float or not isinstance(place, Tensor):
-        group["lr"] = lr
+    if not isinstance(place, Tensor):
+        group["lr"] = lr = float(lr)
         return lr
     if isinstance(lr, Tensor):
         place.copy_(lr)

@@ -17,6 +17,7 @@ from lrpilot.schedulers import parameters
 from lrpilot.schedulers.base import AbstractMetricLR
 from lrpilot.schedulers.groups import LR, BaseLRs
 from lrpilot.schedulers.ranks import check_same
+from lrpilot.states import StateError
 
 
 class LearnedLR(AbstractMetricLR):
@@ -105,7 +106,13 @@ class LearnedLR(AbstractMetricLR):
             multiplier = self._within_limits(multiplier, largest)
         if self.last_epoch < self._warmup:
             multiplier *= (self.last_epoch + 1) / (self._warmup + 1)
-        return [base * multiplier for base in self._bases.values]
+        lrs = [base * multiplier for base in self._bases.values]
+        return lrs if self._bases.plain else [*map(self._rounded_down, lrs)]
+
+    def _rounded_down(self, lr: LR) -> LR:
+        """An LR whose type has few digits must not pass a limit by rounding."""
+        limit = self._schedule.clip(math.inf)
+        return lr if float(lr) <= limit else lr - lr * torch.finfo(lr.dtype).eps  # type: ignore
 
     def _within_limits(self, multiplier: float, largest: float) -> float:
         """The multiplier that keeps the group with the largest base LR within the limits."""
@@ -117,7 +124,9 @@ class LearnedLR(AbstractMetricLR):
         return multiplier if multiplier * largest <= allowed else math.nextafter(multiplier, 0.0)
 
     def _decides(self) -> bool:
-        return self._schedule.decides_at <= self._schedule.calls + 1 < self._schedule.horizon
+        schedule = self._schedule
+        self._listening = schedule.calls + 1 < schedule.horizon  # a spike counts after the last decision, too
+        return self._listening and schedule.decides_at <= schedule.calls + 1
 
     def _advance(self, losses: list[float], decides: bool) -> None:
         schedule = self._schedule
@@ -129,8 +138,6 @@ class LearnedLR(AbstractMetricLR):
             schedule.advance(gradient_sq, parameters.weights(self.optimizer), parameters.gradient(self.optimizer))
         else:
             schedule.advance()
-        if decides:
-            self._listening = schedule.decides_at < math.inf
 
     def _rescale(self, factor: float) -> None:
         self._schedule.rescale_loss(factor)
@@ -147,7 +154,7 @@ class LearnedLR(AbstractMetricLR):
 
     def _load_own(self, state: dict[str, Any]) -> None:
         if state.get("policy") != self._fingerprint:
-            raise ValueError(
+            raise StateError(
                 f"the state was saved with policy {str(state.get('policy'))[:12]}…, this scheduler has "
                 f"{self._fingerprint[:12]}…: load the policy file that the run began with"
             )
@@ -156,4 +163,3 @@ class LearnedLR(AbstractMetricLR):
         self._schedule.load({**of_earlier_version, **state["schedule"]})
         self._warmup = state.get("warmup", self._warmup)
         self._schedule.tracker = DisplacementTracker.of(moved)
-        self._listening = self._schedule.decides_at < math.inf

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
 from lrpilot.schedulers import shards
 from lrpilot.schedulers.ranks import many_ranks, sum_over_ranks
+from lrpilot.states import StateError
 
 SKETCH = 1024  # entries that are read of each tensor of weights
 
@@ -29,6 +30,7 @@ def gradient_sq(optimizer: Optimizer) -> float:
     gradients = [parameter.grad for parameter in _readable(optimizer) if parameter.grad is not None]
     if not gradients or any(gradient.is_sparse for gradient in gradients):
         return math.nan
+    gradients = [g.float() if g.dtype == torch.float16 else g for g in gradients]  # whose squares would overflow
     if not any(map(shards.is_sharded, gradients)):
         return float(torch.nn.utils.get_total_norm(map(shards.own_part, gradients))) ** 2
     squares = [torch.linalg.vector_norm(shards.own_part(gradient)).square().reshape(1) for gradient in gradients]
@@ -92,7 +94,7 @@ def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
     """
     for name, tensor in tensors.items():
         if tensor.is_meta:
-            raise ValueError(f"state: {name} is on the meta device and has no values; load with map_location='cpu'")
+            raise StateError(f"state: {name} is on the meta device and has no values; load with map_location='cpu'")
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
@@ -111,7 +113,7 @@ def _sketch(parameters: list[Tensor], values: Sequence[Tensor | None]) -> NDArra
     if any(part.device != parts[0].device for part in parts):
         parts = [part.cpu() for part in parts]
     scales = np.sqrt(apart).astype(np.float32)
-    return torch.cat(parts).float().cpu().numpy() * np.repeat(scales, [len(part) for part in parts])
+    return torch.cat(parts).cpu().numpy() * np.repeat(scales, [len(part) for part in parts])
 
 
 def _thinned(parameter: Tensor, value: Tensor | None, apart: int) -> Tensor:
@@ -129,4 +131,5 @@ def _thinned(parameter: Tensor, value: Tensor | None, apart: int) -> Tensor:
         picked = own.reshape(-1)
     else:
         picked = own[torch.unravel_index(torch.arange(0, own.numel(), apart, device=own.device), own.shape)]
-    return torch.view_as_real(picked.resolve_conj()).reshape(-1) if picked.is_complex() else picked
+    picked = torch.view_as_real(picked.resolve_conj()).reshape(-1) if picked.is_complex() else picked
+    return picked if picked.dtype == torch.float32 else picked.float()

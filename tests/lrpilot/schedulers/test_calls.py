@@ -280,3 +280,46 @@ def test_an_environment_is_made_in_a_spawned_worker_that_imported_nothing(tmp_pa
     (tmp_path / "main.py").write_text(ENVIRONMENTS)
     run = subprocess.run([sys.executable, tmp_path / "main.py"], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "2"
+
+
+@pytest.mark.parametrize("name", ["universal", "cnn", "nlp"])
+def test_it_listens_to_the_end_as_the_plain_schedule_does(name: str) -> None:
+    made = optimizer()
+    scheduler, plain = LearnedLR(made, name, horizon=1000), load_policy(name).schedule(0.1, 1000)
+    for step in range(1, 1000):
+        loss = 2.0 if step < 990 else 50.0 if step == 990 else math.nan
+        made.step()
+        scheduler.step(loss)
+        plain(loss)
+        assert scheduler.get_last_lr()[0] == pytest.approx(plain.lr, rel=1e-12)
+    assert scheduler.skipped == plain.skipped == 9
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda value: LearnedLR(optimizer(), "universal", horizon=value), "horizon"),
+        (lambda value: LearnedLR(optimizer(), "universal", horizon=60, warmup=value), "warmup"),
+        (lambda value: LearnedLR(optimizer(), "universal", horizon=60, lr_max=value), "lr_max"),
+        (lambda value: LearnedLR(optimizer(), "universal", horizon=60, guard=value), "guard"),
+        (lambda value: LearnedLR(optimizer(), value, horizon=60), "policy"),
+        (lambda value: GreedyLR(optimizer(), factor=value), "factor"),
+        (lambda value: GreedyLR(optimizer(), mode=value), "mode"),
+        (lambda value: GreedyLR(optimizer(), every=value), "every"),
+        (lambda value: GreedyLR(optimizer(), bounds=value), "bounds"),
+        (lambda value: GreedyLR(optimizer(), compat=value), "compat"),
+        (lambda value: GreedyLR(optimizer(), verbose=value), "verbose"),
+        (lambda value: LearnedLR(optimizer(), "universal", horizon=60).rescale_loss(value), "factor"),
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [10**400, torch.tensor(5, device="meta"), np.ones((3, 3)), torch.ones(4, 4), [1], {}, b"1", "x" * 5000, 1j],
+    ids=lambda value: repr(value)[:12],
+)
+def test_nonsense_is_named_in_one_line(make: Callable[[Any], object], name: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)) as error:
+        make(value)
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 250

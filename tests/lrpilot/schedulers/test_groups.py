@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -155,3 +157,68 @@ def test_extreme_lrs_stay_finite_and_a_group_of_0_stays_there(lr: float) -> None
         optimizer = SGD(groups(0.0, lr))
         lrs = run(optimizer, MAKERS[name](optimizer), 150)
         assert lrs[0] == 0.0 < lrs[1] < math.inf
+
+
+def test_a_group_that_comes_after_the_optimizer_was_loaded_leaves_the_others_as_they_were(make: Maker) -> None:
+    optimizer = SGD(groups(0.1, 0.01))
+    scheduler = make(optimizer)
+    before = run(optimizer, scheduler, 20)
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.add_param_group({"params": [weight()], "lr": 0.05})
+    after = run(optimizer, scheduler, 1)
+    assert scheduler.base_lrs == [0.1, 0.01, 0.05]
+    for old, new in zip(before, after[:2], strict=True):
+        assert 0.3 < new / old < 3
+
+
+def test_groups_may_hold_anything(make: Maker) -> None:
+    optimizer = SGD([{**groups(0.1)[0], "names": np.array(["a", "b"]), "more": torch.ones(3)}])
+    scheduler = make(optimizer)
+    run(optimizer, scheduler, 3)
+    optimizer.load_state_dict(optimizer.state_dict())
+    run(optimizer, scheduler, 3)
+
+
+@pytest.mark.parametrize("lr", [np.float64(0.1), np.float32(0.1), np.array(0.1), 1])
+def test_an_lr_of_another_library_becomes_a_plain_number(make: Maker, lr: Any) -> None:
+    optimizer = SGD(groups(0.1))
+    optimizer.param_groups[0]["lr"] = lr
+    scheduler = make(optimizer)
+    run(optimizer, scheduler, 20)
+    assert type(optimizer.param_groups[0]["lr"]) is float
+    file = io.BytesIO()
+    torch.save(scheduler.state_dict(), file)
+    file.seek(0)
+    assert torch.load(file, weights_only=True)["last_epoch"] == 20
+
+
+def test_a_state_of_tensor_lrs_is_loaded_where_lrs_are_numbers_and_back(make: Maker) -> None:
+    numbers, tensors = SGD(groups(0.1, 0.02)), SGD(groups(torch.tensor(0.1), torch.tensor(0.02)))
+    first, second = make(numbers), make(tensors)
+    run(numbers, first, 20), run(tensors, second, 20)
+    states = first.state_dict(), second.state_dict()
+    first.load_state_dict(states[1])
+    second.load_state_dict(states[0])
+    run(numbers, first, 5), run(tensors, second, 5)
+    assert all(type(group["lr"]) is float for group in numbers.param_groups)
+    assert all(isinstance(group["lr"], torch.Tensor) for group in tensors.param_groups)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_an_lr_of_few_digits_does_not_pass_a_limit_by_rounding(dtype: torch.dtype) -> None:
+    for limit in (0.001, 0.0007, 1 / 3):
+        optimizer = SGD(groups(torch.tensor(0.5, dtype=dtype)))
+        scheduler = LearnedLR(optimizer, "nmf", horizon=200, bound=lambda limit=limit: limit)
+        for _ in range(30):
+            assert run(optimizer, scheduler, 1)[0] <= limit
+
+
+def test_absolute_bounds_are_not_wound_up_by_a_larger_group() -> None:
+    optimizer = SGD(groups(0.1))
+    scheduler = GreedyLR(optimizer, factor=0.5, patience=0, max_lr=1.0, bounds="absolute")
+    run(optimizer, scheduler, 9)
+    optimizer.add_param_group({"params": [weight()], "lr": 1.0})
+    before = run(optimizer, scheduler, 1)
+    assert before[1] == 1.0
+    optimizer.step(), scheduler.step(9.0)
+    assert optimizer.param_groups[1]["lr"] < 1.0

@@ -116,3 +116,13 @@ def test_a_large_weight_is_not_copied() -> None:
         assert len(parameters.weights(optimizer)) <= parameters.SKETCH
         assert len(parameters.gradient(optimizer)) <= parameters.SKETCH
     assert 0 < max(sizes) <= 16 * parameters.SKETCH
+
+
+def test_weights_of_few_bits_stand_beside_others() -> None:
+    few = nn.Parameter(torch.ones(30, 50).to(torch.float8_e4m3fn), requires_grad=False)
+    half = nn.Parameter(torch.full((4000,), 2.0, dtype=torch.float16))
+    half.grad = torch.full((4000,), 2000.0, dtype=torch.float16)
+    made = SGD([few, half, nn.Parameter(torch.ones(3, dtype=torch.float64))], lr=0.1)
+    LearnedLR(made, "universal", horizon=100)
+    assert parameters.weights(made).dtype == np.float32
+    assert parameters.gradient_sq(made) == pytest.approx(4000 * 2000.0**2)

@@ -197,3 +197,30 @@ def test_a_schedule_is_pickled_copied_and_sent_to_a_spawned_process(policy: str)
     with get_context("spawn").Pool(1) as pool:
         there = pool.apply(_go_on, (copies[1],))
     assert there == _go_on(copies[0]) == _go_on(schedule)
+
+
+def test_a_longer_horizon_goes_on_where_the_policys_range_ends() -> None:
+    def falling(scheduler: LearnedLR, made_by: Optimizer, count: int) -> float:
+        for _ in range(count):
+            made_by.step()
+            k = scheduler.last_epoch
+            scheduler.step(3 * math.exp(-k / 80) + 0.05 * math.sin(1.7 * k) + 0.06)
+        return scheduler.get_last_lr()[0]
+
+    optimizer, scheduler = made(horizon=100, policy="linear", bound=lambda: 0.1)
+    before = falling(scheduler, optimizer, 100)
+    for horizon in (1000, 100_000):
+        again, resumed = made(horizon=horizon, policy="linear", bound=lambda: 0.1)
+        resumed.load_state_dict(scheduler.state_dict())
+        assert resumed.get_last_lr()[0] == before
+        assert falling(resumed, again, 1) == pytest.approx(before, rel=0.02)
+
+
+def test_a_copy_of_a_schedule_shares_nothing() -> None:
+    schedule = load_policy("universal").schedule(0.1, 300)
+    for k in range(33):
+        schedule(2 - 0.01 * k)
+    kept, other = copy.deepcopy(schedule), copy.copy(schedule)
+    for _ in range(40):
+        other(9.0)
+    assert [schedule(2.0) for _ in range(60)] == [kept(2.0) for _ in range(60)]
