@@ -99,11 +99,8 @@ class LossStream:
         Args:
             factor: Positive.
         """
-        self.offset, self.margin, self.highest_loss = (
-            self.offset * factor,
-            self.margin * factor,
-            self.highest_loss * factor,
-        )
+        for name in ("offset", "margin", "highest_loss"):
+            setattr(self, name, getattr(self, name) * factor)
         self.first = None if self.first is None else self.first * factor
         for name in ("newest", "counted", "held"):
             setattr(self, name, [loss * factor for loss in getattr(self, name)])
@@ -173,10 +170,12 @@ class LossStream:
 
     def _place(self, loss: float) -> list[float]:
         """Take in a loss that counts; return what is to be read now."""
-        compared = self.counted[-COMPARED:]
-        deep = len(compared) >= 3 and loss + self.offset < self._far_below()
-        low, high = (extreme(compared, default=loss) + self.offset for extreme in (min, max))
-        apart, alike, here = max(JUMP, math.sqrt(high / low)), max(SAME, high / low), loss + self.offset
+        compared, here = self.counted[-COMPARED:], loss + self.offset
+        low, high = min(compared, default=loss) + self.offset, max(compared, default=loss) + self.offset
+        if not self.held and low <= here <= high:
+            return self._count([loss])
+        apart, alike = max(JUMP, math.sqrt(high / low)), max(SAME, high / low)
+        deep = len(compared) >= 3 and here < self._far_below()
         jumped = deep or (len(compared) >= BEFORE and not low / apart <= here <= high * apart)
         if self.held:
             middle = median(self.held) + self.offset
