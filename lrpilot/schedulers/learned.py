@@ -33,18 +33,20 @@ class LearnedLR(AbstractMetricLR):
     are none they do with the losses alone.
 
     The same multiplier goes to every parameter group, so their ratios stay. With a bound, the group with the
-    largest base LR is the one that stays inside it.
+    largest base LR now is the one that stays inside it. Losses may be zero, negative, not finite or on a new scale:
+    see `LossStream`, and `rescale_loss` where you know of it. A state that is loaded knows what its run was made with.
 
     Args:
         optimizer: Any torch optimizer. Its LR is the base LR; policies that choose a fraction of a bound use it only
             for the ratios of groups, and in place of the bound where none is given.
         policy: A name out of `list_policies()`, a path, or a loaded policy.
         horizon: The number of `step` calls the run will make; past it the LR holds its last value. A warning says
-            so if it is less than the number of the policy's decisions.
+            so, and if it is less than the number of the policy's decisions. A state from a run with another one is
+            loaded, too: the LR goes on, and decisions are made for this one.
         bound: Returns the current largest stable LR per step (`lrpilot.theory` has some); read at every step.
         warmup: Steps of linear warm-up; they count towards the horizon.
         lr_min: Smallest LR of the group with the largest base LR, absolute; a bound wins over it.
-        lr_max: Largest LR of that group, absolute.
+        lr_max: Largest LR of that group, absolute. None: no limit; with LBFGS the optimizer's LR.
         guard: "strict" never exceeds the bound, "relaxed" may pass it by a factor of 2, "off" ignores it.
         last_epoch: -1, also where `load_state_dict` resumes a run. Else the number of the last step of a run whose
             scheduler has no state: the LR goes on from what stands in the optimizer, and what its losses told is lost.

@@ -58,7 +58,6 @@ def test_random_spikes_are_rare_and_as_high_as_said() -> None:
     assert 0.5 <= spikes.min() <= spikes.max() <= 2.0  # strength · loss · (0.5 … 2)
 
 
-@pytest.mark.filterwarnings("ignore:losses :UserWarning")  # of 0 and below, since that is how the noise is
 def test_told_noise_reaches_only_those_who_listen() -> None:
     nmf = replace(small_nmf(1), seed=5)
     finals = observed_noise(nmf, 0.5)
