@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsFloat
 
-from torch._C._dynamo import eval_frame
+import torch
 from torch.compiler import disable, is_compiling
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -16,7 +16,8 @@ from lrpilot.schedulers.losses import Losses
 from lrpilot.states import StateError, check_alike
 
 # Whether each function that is called is about to be compiled: None if not.
-compiles_frames: Callable[[], object] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
+_eval_frame = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)  # where torch is built with it
+compiles_frames: Callable[[], object] = getattr(_eval_frame, "get_eval_frame_callback", lambda: None)
 UNANSWERED = 3  # steps of the optimizer without one of the scheduler that are no accident
 SEEN = "seen"  # what we write over the True by which torch marks that the optimizer made a step; it is true as well
 
