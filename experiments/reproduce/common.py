@@ -95,8 +95,8 @@ def main(name: str, draw: Draw, takes_league: bool = False, arguments: Sequence[
     torch.set_num_threads(1)
     result = draw(options)
     given.output.mkdir(parents=True, exist_ok=True)
+    write_json(given.output / f"{name}.json", as_json(name, options, result))  # first: it asks if the tree is clean
     result.figure.savefig(given.output / f"{name}.png", dpi=150)
-    write_json(given.output / f"{name}.json", as_json(name, options, result))
     show(name, result, Console())
 
 
