@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 from torch.optim import Optimizer
 
 from lrpilot.arrays import choice, number, whole
+from lrpilot.loss_stream import JUMP, REMEMBERED, LossStream
 from lrpilot.notices import MANY_BAD, NOT_FINITE
 from lrpilot.schedulers.base import AbstractMetricLR
 from lrpilot.schedulers.greedy_rule import GreedyRule
@@ -124,6 +125,10 @@ class GreedyLR(AbstractMetricLR):
             self._rule.go_on(bases.multiple())
         self._pending: list[float] = []  # losses since the last decision
         self._bad_in_a_row = 0
+        self._stream = LossStream()
+        self._near = self._range()
+        self._unread: list[float] = []  # losses that the stream has not seen yet
+        self._before_jump: dict[str, Any] | None = None  # the rule's state before losses jumped
         super().__init__(optimizer, last_epoch)
 
     @property
@@ -152,6 +157,8 @@ class GreedyLR(AbstractMetricLR):
 
     def _rescale(self, factor: float) -> None:
         self._rule.rescale(factor)
+        self._stream.rescale(factor)
+        self._unread, self._near = [loss * factor for loss in self._unread], self._range()
         self._pending = [loss * factor for loss in self._pending]
 
     def _decides(self) -> bool:
@@ -165,12 +172,39 @@ class GreedyLR(AbstractMetricLR):
             self._count_bad()
         if self._absolute and self._multiplier() < self._rule.levels[0] / self._rule.starts[0]:
             self._rule.levels = [self._multiplier() * self._rule.starts[0]]  # since a larger group came
+        if self._rule.settings.compat is None and self._rule.settings.mode == "min" and min(self._pending) > 0:
+            self._look_for_a_new_scale()
         before, metrics = list(self._rule.levels), self._rule.leaving_room(self._pending)
         self._pending = []
         if metrics:
             self._rule.update(sum(metrics) / len(metrics))
         if self._verbose and self._rule.levels != before:
             print(f"step {self.last_epoch + 1}: LRs {', '.join(f'{float(lr):.4e}' for lr in self._lrs())}")
+
+    def _look_for_a_new_scale(self) -> None:
+        """Put what the rule knows on the scale of the newest losses; what it did since they jumped is void.
+
+        Losses are not looked at before there is reason to, or many wait.
+        """
+        self._unread += self._pending
+        alike = self._near[0] <= min(self._pending) and max(self._pending) <= self._near[1]
+        if alike and not self._stream.held and len(self._unread) < REMEMBERED:
+            return
+        before = self._before_jump
+        reading = self._stream.read(self._unread)
+        self._unread, self._near = [], self._range()
+        if before is None and (self._stream.held or reading.factor != 1.0):
+            before = self._rule.state()
+        self._before_jump = before if self._stream.held else None
+        if before is not None and reading.factor != 1.0:
+            self._rule.load(before)
+            self._rule.rescale(reading.factor)
+            self._pending = reading.losses[-len(self._pending) :]
+
+    def _range(self) -> tuple[float, float]:
+        """Losses within are nothing new."""
+        counted = self._stream.counted
+        return (min(counted) / JUMP, max(counted) * JUMP) if counted else (math.inf, 0.0)
 
     def _count_bad(self) -> None:
         for loss in self._pending:
@@ -180,7 +214,8 @@ class GreedyLR(AbstractMetricLR):
 
     def _own_state(self) -> dict[str, Any]:
         settings = {"every": self._every, "absolute": self._absolute, "bad_in_a_row": self._bad_in_a_row}
-        return {"greedy": self._rule.state(), "pending": list(self._pending), **settings}
+        jump = {"stream": self._stream.state(), "unread": list(self._unread), "before_jump": self._before_jump}
+        return {"greedy": self._rule.state(), "pending": list(self._pending), **settings, **jump}
 
     def _load_own(self, state: dict[str, Any]) -> None:
         self._rule.load(state.get("greedy", {}))
@@ -188,6 +223,8 @@ class GreedyLR(AbstractMetricLR):
         self._every = whole("every", state.get("every", self._every), 1, "steps")
         self._absolute = state.get("absolute", self._absolute)
         self._bad_in_a_row = state.get("bad_in_a_row", 0)
+        self._stream, self._before_jump = LossStream.of(state.get("stream", {})), state.get("before_jump")
+        self._unread, self._near = list(state.get("unread", [])), self._range()
 
 
 def _levels(base_lrs: list[float], min_lr: Bound, max_lr: Bound, bounds: Bounds | None, compat: bool) -> Levels:

@@ -171,3 +171,21 @@ def test_verbose_tells_each_change_and_nothing_else(capsys: pytest.CaptureFixtur
         optimizer.step()
         scheduler.step(loss)
     assert capsys.readouterr().out == "step 2: LRs 2.0000e-01\nstep 5: LRs 1.0000e-01\n"
+
+
+@pytest.mark.parametrize("more", [{"every": 10}, {"every": 1}, {"every": 3, "smooth": True, "window_size": 4}], ids=str)
+@pytest.mark.parametrize("factor", [0.1, 10.0, 1000.0])
+def test_losses_on_a_new_scale_hardly_change_the_lr(factor: float, more: dict[str, Any]) -> None:
+    traces = []
+    for change in (1.0, factor):
+        optimizer = optimizer_of(0.1)
+        scheduler = GreedyLR(optimizer, factor=0.8, patience=1, **more)
+        lrs, rng = [], random.Random(0)
+        for k in range(400):
+            optimizer.step()
+            scheduler.step((change if k >= 200 else 1.0) * math.exp(0.05 * rng.gauss(0, 1)) / (1 + k / 40))
+            lrs.append(scheduler.get_last_lr()[0])
+        traces.append(lrs)
+    ten = 200 + 11 * more["every"]
+    ratios = [b / a for a, b in zip(*traces, strict=True)][ten:]
+    assert 1 / 3 <= min(ratios) <= max(ratios) <= 3
