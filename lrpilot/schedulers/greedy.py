@@ -123,13 +123,16 @@ class GreedyLR(AbstractMetricLR):
         self._rule = GreedyRule(settings, *_levels(base_lrs, min_lr, max_lr, bounds, bool(compat)))
         if last_epoch != -1:
             self._rule.go_on(bases.multiple())
+        self._begin_listening()
+        super().__init__(optimizer, last_epoch)
+
+    def _begin_listening(self) -> None:
         self._pending: list[float] = []  # losses since the last decision
         self._bad_in_a_row = 0
         self._stream = LossStream()
         self._near = self._range()
         self._unread: list[float] = []  # losses that the stream has not seen yet
         self._before_jump: dict[str, Any] | None = None  # the rule's state before losses jumped
-        super().__init__(optimizer, last_epoch)
 
     @property
     def skipped(self) -> int:
