@@ -109,12 +109,8 @@ class LearnedLR(AbstractMetricLR):
         if self.last_epoch < self._warmup:
             multiplier *= (self.last_epoch + 1) / (self._warmup + 1)
         lrs = [base * multiplier for base in self._bases.values]
-        return lrs if self._bases.plain else [*map(self._rounded_down, lrs)]
-
-    def _rounded_down(self, lr: LR) -> LR:
-        """An LR whose type has few digits must not pass a limit by rounding."""
-        limit = self._schedule.clip(math.inf)
-        return lr if float(lr) <= limit else lr - lr * torch.finfo(lr.dtype).eps  # type: ignore
+        limit = math.inf if self._bases.plain else schedule.clip(math.inf)
+        return lrs if limit == math.inf else [_at_most(limit, lr) for lr in lrs]
 
     def _within_limits(self, multiplier: float, largest: float) -> float:
         """The multiplier that keeps the group with the largest base LR within the limits."""
@@ -165,3 +161,13 @@ class LearnedLR(AbstractMetricLR):
         self._schedule.load({**of_earlier_version, **state["schedule"]})
         self._warmup = state.get("warmup", self._warmup)
         self._schedule.tracker = DisplacementTracker.of(moved)
+
+
+def _at_most(limit: float, lr: LR) -> LR:
+    """An LR whose type has few digits must not pass a limit by rounding; an accelerator is not synchronised."""
+    if not isinstance(lr, torch.Tensor):
+        return lr
+    rounded = torch.tensor(limit, dtype=lr.dtype)
+    if float(rounded) > limit:
+        rounded -= rounded * torch.finfo(lr.dtype).eps
+    return lr.clamp(max=float(rounded))

@@ -125,10 +125,6 @@ class Losses:
         state = self.state()
         self.load({key: [[total * factor, count] for total, count in steps] for key, steps in state.items()})
 
-    def clear(self) -> None:
-        """Forget all."""
-        self.load({"steps": [], "open": [[0.0, 0]]})
-
     def state(self) -> dict[str, list[list[float]]]:
         """Return what is not handed over yet, as plain data; reads the device."""
         self._read()
