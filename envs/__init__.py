@@ -10,6 +10,7 @@ from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Decisions as Decisions
 from lrpilot.envs.shells.gym_env import AbstractScheduleVectorEnv, env_class
 from lrpilot.envs.tasks.linear.problems import LinearProblems as LinearProblems
+from lrpilot.envs.tasks.micro.problems import MicroProblems as MicroProblems
 from lrpilot.envs.tasks.nets.problems import NetProblems as NetProblems
 from lrpilot.envs.tasks.nmf.problems import NMFProblems as NMFProblems
 

@@ -9,6 +9,7 @@ from lrpilot.envs.process import Decisions, Process
 from lrpilot.envs.tasks.base import AbstractTask
 from lrpilot.envs.tasks.composite import GuessedLR, MixedTask, in_processes
 from lrpilot.envs.tasks.linear.family import LINEAR
+from lrpilot.envs.tasks.micro.family import MICRO
 from lrpilot.envs.tasks.nets.family import CNN, NLP, UNIVERSAL
 from lrpilot.envs.tasks.nmf.family import NMF
 
@@ -20,6 +21,7 @@ FAMILIES: dict[str, Family] = {
         CNN,
         NLP,
         UNIVERSAL,
+        MICRO,
     )
 }
 

@@ -1,0 +1,81 @@
+"""The family of micro networks: what one agent for networks of any kind practises on."""
+
+from lrpilot.envs.data.datasets import load_dataset
+from lrpilot.envs.family import Family
+from lrpilot.envs.process import Decisions
+from lrpilot.envs.tasks.micro.problems import MicroProblems
+from lrpilot.envs.tasks.micro.task import MicroTask
+
+DESCRIPTION = """\
+Choose the learning rate of training a small network of any kind, from a base LR that may be wrong.
+
+## Description
+A small network is trained by mini-batches: a perceptron, convolutions, embeddings, attention, a recurrence, a mixer or
+an autoencoder, with SGD (with or without momentum, or Nesterov's), AdamW or RMSprop. Each episode is a new problem:
+other class, widths, depth, normalisation, data, noise of the labels, scale of the initial weights, optimizer, weight
+decay, size of the mini-batches, loss, and base LR, which is a guess that is wrong by up to `lr_error` either way.
+Nothing bounds the LR. Most data are made up, some are real tables.
+
+## Action Space
+`Box(-1, 1, (1,), float32)`: with the default `Decisions` it changes the log of the LR's multiple of base LR and
+linear decay by at most 1.5 at each decision. The multiple begins at exp(−5) and stays within exp(−10) and exp(7);
+it falls by a factor of exp(3) at once when the loss is far above all before.
+
+## Observation Space
+`Box`, shape ({signals},), float32. Every entry is dimensionless: it stays the same when the loss or the unit of
+the LR is rescaled. "Squashed" is asinh(100 x) / 2 of a difference of natural logs.
+
+{observations}
+
+The losses are those of the mini-batches, as a training loop sees them; the rewarded loss is never observed.
+
+## Rewards
+Decrease of the log of the loss on held-out samples over the interval. It telescopes: the return is that loss's
+log at the start minus that at the end. A run that diverges pays `penalty` (2 nats) more.
+
+## Starting State
+A problem drawn from `MicroProblems`; the weights are fresh.
+
+## Episode End
+`terminated` after `decisions` decisions (60): the end of the budget is part of the problem and is observed
+through progress. Also `terminated` when the held-out loss is not finite or has grown 10,000-fold. Never
+`truncated`.
+
+## Arguments
+- `problems`: a `MicroProblems`, the distribution of problems.
+- `decisions`: a `Decisions`: decisions a run, SGD steps between two, range of the action, penalty.
+- `data`: names of data sets, see `lrpilot.envs.data.datasets`.
+
+`info` holds `lr` and `base_lr` (per step) and `objective` (the held-out loss).
+
+## Version History
+- v0: first version.
+"""
+
+# The base LR is a guess, so the agent begins far below it and changes the LR step by step; nothing bounds it.
+DECISIONS = Decisions(
+    60,
+    (4,),
+    action="multiple_of_base",
+    anchor="linear",
+    log_low=-10.0,
+    log_high=7.0,
+    max_change=1.5,
+    log_start=-5.0,
+    spike_guard=3.0,
+    guard="off",
+    penalty=2.0,
+)
+
+MICRO = Family(
+    name="micro",
+    problems=MicroProblems,
+    task=MicroTask,
+    load=load_dataset,
+    decisions=DECISIONS,
+    description=DESCRIPTION,
+    summary="networks of any kind; LR as a multiple of your base LR, which may be wrong by a factor of 50",
+    not_for="fine-tuning, where a small LR is the point",
+    env_id="lrpilot/Micro-v0",
+    at_once=16,
+)
