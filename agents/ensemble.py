@@ -20,7 +20,7 @@ from lrpilot.arrays import Floats
 from lrpilot.card import PolicyError
 from lrpilot.configs import Recipe
 from lrpilot.policy import SchedulePolicy
-from lrpilot.signals import LONGEST_INTERVAL
+from lrpilot.signal import LONGEST_INTERVAL
 
 FIRST = ""  # the name of a recipe's own agent, beside those of extra ones
 PACE_UNIT = 3.0  # nats; what the signal `pace` is in units of

@@ -56,7 +56,7 @@ def play(act: Act, process: Process) -> Episodes:
     count = process.task.batch_size
     losses, multiples, actions = [np.zeros(count)], [], []
     observation = process.observation()
-    for decision in range(process.config.decisions):
+    for decision in range(len(process.times) - 1):
         action = np.asarray(act(observation.T, decision), dtype=np.float64)
         transition = process.step(action)
         observation = transition.observation

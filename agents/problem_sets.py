@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from lrpilot.configs import Recipe
 from lrpilot.envs import families
-from lrpilot.envs.process import Process
+from lrpilot.envs.families import FAMILIES
+from lrpilot.envs.process import Decisions, Process
+from lrpilot.envs.side_by_side import ProcessPool
 
 Role = Literal["train", "tuning", "validation", "test"]
 EDITION = 2  # of the test problems: raised once they have been looked at while something was chosen
-CHUNK = 256  # problems in one batch of tensors: the fastest size on one core
 
 
 def role_seed(role: Role, *stream: int) -> int:
@@ -33,26 +34,44 @@ def role_seed(role: Role, *stream: int) -> int:
 def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Process:
     """Return `size` runs side by side, on the data sets of the role; not yet seeded.
 
-    In training the horizon varies and gradients are sometimes hidden; elsewhere the horizon is the recipe's.
+    The horizon is the recipe's; see `training_pool` for training, where it varies and gradients are sometimes hidden.
 
     Args:
         recipe: The distribution of problems and how decisions are made.
         role: What they are for; baselines are tuned on fresh draws from the training distribution.
         size: Runs side by side.
-        loss_only: Hide gradients in all runs; not for training. Those that no run of the recipe shows stay hidden.
+        loss_only: Hide gradients in all runs. Those that no run of the recipe shows stay hidden.
         replicas: How many successive runs share a problem and its noise; divides `size`.
 
     Returns:
         The process.
     """
-    data = getattr(recipe.data, "train" if role == "tuning" else role)
     decisions = recipe.decisions
-    if role != "train":
-        hidden = float(loss_only or decisions.loss_only == 1)
-        decisions = replace(decisions, steps=(recipe.horizon // decisions.decisions,), loss_only=hidden)
-    processes = recipe.ppo.processes if role == "train" else 1
-    problems, others = recipe.problems_for(role), recipe.extra_families_for(role)
-    return families.make_process(recipe.env, size, problems, decisions, data, replicas, processes, others)
+    hidden = float(loss_only or decisions.loss_only == 1)
+    if decisions.horizons:
+        fixed: dict[str, Any] = {"horizons": (recipe.horizon, recipe.horizon)}
+    else:
+        fixed = {"steps": (recipe.horizon // decisions.decisions,)}
+    decisions = replace(decisions, **fixed, loss_only=hidden, judged_every=1)
+    return families.make_process(
+        recipe.env, size, *_problems(recipe, role, decisions), replicas, **_extra(recipe, role)
+    )
+
+
+def training_pool(recipe: Recipe) -> Process | ProcessPool:
+    """Return the runs of a rollout: batches side by side, not yet seeded."""
+    ppo, problems = recipe.ppo, _problems(recipe, "train", recipe.decisions)
+    batches = max(ppo.batches, ppo.processes)
+    extra = _extra(recipe, "train")
+    return families.make_pool(batches, ppo.processes, ppo.parallel, recipe.env, *problems, ppo.replicas, **extra)
+
+
+def _problems(recipe: Recipe, role: Role, decisions: Decisions) -> tuple[Any, Decisions, tuple[str, ...]]:
+    return recipe.problems_for(role), decisions, getattr(recipe.data, "train" if role == "tuning" else role)
+
+
+def _extra(recipe: Recipe, role: Role) -> dict[str, Any]:
+    return {"extra_families": recipe.extra_families_for(role)}
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:
@@ -68,8 +87,9 @@ def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, 
     Yields:
         Processes that stand at the start of their runs, with one batch of problems each.
     """
-    for index, start in enumerate(range(0, size, CHUNK)):
-        process = make_process(recipe, role, min(CHUNK, size - start) * replicas, loss_only, replicas)
+    at_once = FAMILIES[recipe.env].at_once
+    for index, start in enumerate(range(0, size, at_once)):
+        process = make_process(recipe, role, min(at_once, size - start) * replicas, loss_only, replicas)
         process.seed(role_seed(role, index))
         process.reset()
         yield process

@@ -27,7 +27,7 @@ from lrpilot.agents import tensorboard_log
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import Episodes, act_by, evaluate
 from lrpilot.agents.export import export
-from lrpilot.agents.problem_sets import make_process, role_seed
+from lrpilot.agents.problem_sets import role_seed, training_pool
 from lrpilot.agents.run import Run
 from lrpilot.configs import Recipe
 from lrpilot.configs.load import dump
@@ -52,8 +52,7 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
     ppo = recipe.ppo
-    process = make_process(recipe, "train", ppo.parallel, replicas=ppo.replicas)
-    env = BatchedVecEnv(process, True, ppo.replicas, ppo.reward_scale, ppo.reward_floor, recipe.signals)
+    env = BatchedVecEnv(training_pool(recipe), True, ppo.replicas, ppo.reward_scale, ppo.reward_floor, recipe.signals)
     model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)

@@ -92,7 +92,8 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _whole_intervals(self) -> Self:
         decisions = self.decisions.decisions
-        wrong = [steps for steps in (self.horizon, *self.validation.horizons) if steps < 1 or steps % decisions]
+        needed = 1 if self.decisions.horizons else decisions
+        wrong = [steps for steps in (self.horizon, *self.validation.horizons) if steps < 1 or steps % needed]
         if wrong:
             raise ValueError(
                 f"horizon and validation.horizons must be multiples of decisions.decisions, {decisions}, not {wrong[0]}"

@@ -49,7 +49,8 @@ class PPOSettings(Section):
     iterations: int = Field(ge=1, description="rollouts, each followed by an update")
     parallel: int = Field(ge=1, description="runs side by side in a rollout")
     replicas: int = Field(ge=1, description="runs that share a problem and its noise; divides `parallel`")
-    processes: int = Field(1, ge=1, description="processes that compute the runs of a rollout; divides `parallel`")
+    batches: int = Field(1, ge=1, description="batches of runs, each with a horizon of its own; at least `processes`")
+    processes: int = Field(1, ge=1, description="processes that compute the batches; divides their number")
     reward_scale: float | None = Field(
         None, gt=0, description="leads over the replica group, in nats, beyond which rewards are logarithmic"
     )
@@ -70,10 +71,11 @@ class PPOSettings(Section):
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
-        if self.parallel % (self.replicas * self.processes):
+        batches = max(self.batches, self.processes)
+        if self.parallel % (self.replicas * batches) or batches % self.processes:
             raise ValueError(
-                f"replicas × processes must divide parallel, {self.replicas} × {self.processes} does not divide "
-                f"{self.parallel}"
+                f"replicas × batches must divide parallel, and processes divide batches; {self.replicas} × {batches} "
+                f"does not divide {self.parallel}, or {self.processes} does not divide {batches}"
             )
         return self
 

@@ -1,13 +1,14 @@
 """The families of tasks, one line each, and the batched decision process of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from lrpilot.envs.family import Family
 from lrpilot.envs.process import Decisions, Process
+from lrpilot.envs.side_by_side import ProcessPool
 from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.composite import GuessedLR, MixedTask, in_processes
+from lrpilot.envs.tasks.composite import GuessedLR, MixedTask
 from lrpilot.envs.tasks.linear.family import LINEAR
 from lrpilot.envs.tasks.micro.family import MICRO
 from lrpilot.envs.tasks.nets.family import CNN, NLP, UNIVERSAL
@@ -49,8 +50,8 @@ def make_process(
     decisions: Decisions | None = None,
     data: Sequence[str] = (),
     replicas: int = 1,
-    processes: int = 1,
     extra_families: Sequence[ExtraFamily] = (),
+    stratum: tuple[int, int] = (0, 1),
 ) -> Process:
     """Return the batched decision process that every shell wraps.
 
@@ -61,9 +62,9 @@ def make_process(
         decisions: How the agent acts; the family's default if None.
         data: Names of the data sets that problems are made of; none means the family's own choice.
         replicas: How many successive runs share problem, initialisation and noise.
-        processes: How many processes compute the runs, with this one; each has an equal part.
         extra_families: Runs of other families, for `problems` of networks; their base LRs are as wrong as those of
             networks.
+        stratum: Of the range of horizons; see `Process`.
 
     Returns:
         The process; call `seed` and `reset` first.
@@ -76,8 +77,29 @@ def make_process(
         3
     """
     chosen = FAMILIES[family]
-    make = partial(_make_task, family, problems or chosen.problems(), tuple(data), replicas, tuple(extra_families))
-    return Process(in_processes(make, batch_size, processes), decisions or chosen.decisions)
+    task = _make_task(family, problems or chosen.problems(), tuple(data), replicas, tuple(extra_families), batch_size)
+    return Process(task, decisions or chosen.decisions, stratum)
+
+
+def make_pool(batches: int, cores: int, batch_size: int, *arguments: Any, **settings: Any) -> Process | ProcessPool:
+    """Return several such processes side by side, or a single one.
+
+    Args:
+        batches: How many.
+        cores: How many operating-system processes compute them; divides `batches`.
+        batch_size: Runs in all; a multiple of `batches`.
+        *arguments: Of `make_process`, but for the batch size.
+        **settings: The same.
+    """
+    make = partial(_make_batch, batches, batch_size // batches, arguments, settings)
+    return make(0) if batches == 1 else ProcessPool(make, batches, cores)
+
+
+def _make_batch(
+    batches: int, batch_size: int, arguments: Sequence[Any], settings: Mapping[str, Any], number: int
+) -> Process:
+    family, *others = arguments
+    return make_process(family, batch_size, *others, **{**settings, "stratum": (number, batches)})
 
 
 def _make_task(

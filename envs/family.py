@@ -24,6 +24,8 @@ class Family:
         summary: What its policy is for, for cards.
         not_for: What its policy is not for, for cards.
         env_id: Gymnasium id, or None.
+        at_once: Problems in one batch of tensors, outside training: the fastest size on one core, or fewer where those
+            of a batch are alike.
         recipe: Class of its recipes, "module:name".
         evidence: What shows how good a policy is, an `AbstractEvidence`, "module:name".
     """
@@ -37,6 +39,7 @@ class Family:
     summary: str
     not_for: str
     env_id: str | None = None
+    at_once: int = 256
     recipe: str = "lrpilot.configs.recipe:Recipe"
     evidence: str = "lrpilot.experiments.evidence:BOUNDED"
 

@@ -24,12 +24,17 @@ class Decisions(Control):
 
     Attributes:
         steps: SGD steps between two decisions, on average; one value is drawn for each round of episodes.
+        horizons: If given, the SGD steps of a run are drawn from this range instead, log-uniform.
+        judged_every: Of so many decisions one is rewarded, for what happened since the last one, and the final one:
+            the loss on held-out samples costs as much as several steps.
         guard: See `Limits`. With the strict one no LR over the bound has an effect.
         penalty: Subtracted from the reward when a run diverges, in nats.
         loss_only: Share of runs in which gradients can't be read, so that the policy learns to do without.
     """
 
     steps: tuple[int, ...] = (5,)
+    horizons: tuple[int, int] | None = None
+    judged_every: int = 1
     guard: Guard = "strict"
     penalty: float = 5.0
     loss_only: float = 0.0
@@ -39,6 +44,10 @@ class Decisions(Control):
         Limits(self.guard)
         if not self.steps or min(self.steps) < 1:
             raise OutOfRangeError("steps", self.steps, "positive numbers of SGD steps, at least one")
+        if self.horizons is not None and not self.decisions <= self.horizons[0] <= self.horizons[1]:
+            raise OutOfRangeError("horizons", self.horizons, f"None or a range from {self.decisions} (decisions) on")
+        if self.judged_every < 1:
+            raise OutOfRangeError("judged_every", self.judged_every, "at least 1")
         if not self.penalty >= 0:
             raise OutOfRangeError("penalty", self.penalty, "at least 0")
         if not 0 <= self.loss_only <= 1:
@@ -63,21 +72,23 @@ class Process:
     Args:
         task: What is being trained.
         decisions: How the agent acts.
+        stratum: Which part of the range of horizons is drawn from, of how many equal ones.
 
     Attributes:
-        steps: SGD steps between two decisions, on average; drawn when all runs are reset.
+        horizon: SGD steps of a run; drawn when all runs are reset.
         times: After which SGD steps decisions are made, and at last the horizon, shape (decisions + 1,).
     """
 
-    def __init__(self, task: AbstractTask, decisions: Decisions) -> None:
+    def __init__(self, task: AbstractTask, decisions: Decisions, stratum: tuple[int, int] = (0, 1)) -> None:
         runs = task.batch_size
         self.task, self.config, self.limits = task, decisions, Limits(decisions.guard)
+        self.batch_size, self.hidden_size, self.stratum = runs, task.hidden_size, stratum
         self.signals = Signals()
         self.decision = np.zeros(runs, dtype=np.int64)
         self.diverged = np.zeros(runs, dtype=np.bool_)
         self.multiple = Multiple(decisions, np.full(runs, decisions.log_start), np.zeros(runs), np.ones(runs))
         self._heard = np.ones(runs, dtype=np.bool_)  # whether the last interval had a loss that counts
-        self._begin(decisions.steps[0])
+        self._begin(decisions.horizons[0] if decisions.horizons else decisions.steps[0] * decisions.decisions)
         self.lr: Floats = np.zeros(runs)
         self.reference: Floats = np.ones(runs)
         self._loss_only = np.zeros(runs, dtype=np.bool_)
@@ -85,7 +96,7 @@ class Process:
         self._objective: Floats = np.ones(runs)
         self._initial: Floats = np.ones(runs)
 
-    def seed(self, seed: int | None) -> None:
+    def seed(self, seed: int | np.random.SeedSequence | None) -> None:
         """Restart the one source of randomness."""
         self._rng = np.random.default_rng(seed)
 
@@ -100,9 +111,12 @@ class Process:
         """
         if slots is None or slots.all():
             slots = np.ones(self.task.batch_size, dtype=np.bool_)
-            self._begin(int(self._rng.choice(self.config.steps)))
-        elif self.config.power != 1:
-            raise ValueError("with decisions.power above 1 runs side by side are in step: reset all of them together")
+            self._begin(self._drawn_horizon())
+        elif self.config.power != 1 or self.config.first_interval is not None:
+            raise ValueError(
+                "with decisions.power above 1, or a first_interval, runs side by side are in step: reset all of them "
+                "together"
+            )
         self.task.reset(self._rng, slots)
         self.reference = self.task.reference()
         self.signals.restart(slots)
@@ -118,10 +132,15 @@ class Process:
         self._objective = np.where(slots, objective, self._objective)
         return self.observation()
 
-    def _begin(self, steps: int) -> None:
-        """Fix when decisions are made, for `steps` SGD steps between two on average."""
-        self.steps = steps
-        horizon = steps * self.config.decisions
+    def _drawn_horizon(self) -> int:
+        if self.config.horizons is None:
+            return int(self._rng.choice(self.config.steps)) * self.config.decisions
+        (low, high), (index, count) = self.config.horizons, self.stratum
+        return round(low * (high / low) ** ((index + self._rng.random()) / count))
+
+    def _begin(self, horizon: int) -> None:
+        """Fix when decisions are made in runs of `horizon` SGD steps."""
+        self.horizon = horizon
         self.times = np.array([*self.config.times(horizon), horizon])
 
     def step(self, action: Floats) -> Transition:
@@ -134,13 +153,12 @@ class Process:
             What follows; a run that diverged gets no further reward until `reset`.
         """
         self.multiple.decide(action, self._heard)
-        held, elapsed, steps = self.reference, self._elapsed(), self._steps_to_next()
+        held, made, steps = self.reference, self._steps_made(), self._steps_to_next()
         log_multiple, skipped = np.zeros(self.task.batch_size), np.zeros(self.task.batch_size, dtype=np.bool_)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for step in range(steps):
                 reference = held if self.config.guard == "off" else self.reference
-                progress = (elapsed + step / self.steps) / self.config.decisions
-                multiple = self.config.multiple(self.multiple.held, progress)
+                multiple = self.config.multiple(self.multiple.held, (made + step) / self.horizon)
                 self.lr = self.limits.clip(multiple * reference, self.reference)
                 loss = self.task.sgd_step(self.lr)
                 self.reference = self.task.reference()
@@ -152,16 +170,27 @@ class Process:
             self.signals.close(log_multiple, self.reference, *self._read_parameters())
             self.multiple.close(skipped, self._heard, self.signals.level)
         self.decision += 1
-        reward = self._judge()
-        return Transition(self.observation(), reward, self.diverged | (self.decision >= self.config.decisions))
+        judged = self.decision[0] % self.config.judged_every == 0 or self.over.any()
+        reward = self._judge() if judged else np.zeros(self.batch_size)
+        return Transition(self.observation(), reward, self.diverged | self.over)
 
-    def _elapsed(self) -> Floats:
-        """Steps made at the last decision, in units of the mean interval, shape (B,)."""
-        return self.times[np.minimum(self.decision, self.config.decisions)] / self.steps
+    @property
+    def over(self) -> NDArray[np.bool_]:
+        """Which runs have come to the end of their horizon, shape (B,)."""
+        return self.decision >= len(self.times) - 1
+
+    @property
+    def log_multiple(self) -> Floats:
+        """Mean log of LR over its reference in the last interval, shape (B,)."""
+        return np.broadcast_to(np.asarray(self.signals.log_multiple, dtype=np.float64), self.batch_size)
+
+    def _steps_made(self) -> Floats:
+        """SGD steps made at the last decision, shape (B,)."""
+        return self.times[np.minimum(self.decision, len(self.times) - 1)]
 
     def _steps_to_next(self) -> int:
         """SGD steps until the next decision; the same for all runs, which are in step if intervals differ."""
-        decision = min(int(self.decision[0]), self.config.decisions - 1)
+        decision = min(int(self.decision[0]), len(self.times) - 2)
         return int(self.times[decision + 1] - self.times[decision])
 
     def _read_parameters(self) -> tuple[Floats, DisplacementCosines]:
@@ -185,8 +214,8 @@ class Process:
     def observation(self) -> NDArray[np.float32]:
         """Return what the agent sees now, shape (B, S)."""
         with np.errstate(invalid="ignore", over="ignore"):  # a diverged run shows zeros
-            pace = np.full(self.task.batch_size, float(self.steps))
-            vector = self.signals.vector(self._elapsed() / self.config.decisions, pace)
+            pace, horizon = (np.full(self.batch_size, x) for x in (self.horizon / self.config.decisions, self.horizon))
+            vector = self.signals.vector(self._steps_made() / self.horizon, pace, horizon)
         observation = np.nan_to_num(vector.T, nan=0.0, posinf=RANGE, neginf=-RANGE)
         return observation.astype(np.float32, order="C")
 

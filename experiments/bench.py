@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from lrpilot import GreedyLR, LearnedLR, load_policy
-from lrpilot.agents.problem_sets import CHUNK
-from lrpilot.envs.families import make_process
+from lrpilot.envs.families import FAMILIES, make_process
 from lrpilot.envs.tasks.nets.problems import NetProblems, part_of
 from lrpilot.envs.tasks.nets.task import NetTask
 from lrpilot.signals import SIGNALS
@@ -136,11 +135,12 @@ SCHEDULERS: dict[str, Callable[[torch.optim.Optimizer], Callable[[float | Tensor
 
 def environment_speed() -> float:
     """Return SGD steps a second over all problems of one batch, bound and noise included, one thread."""
-    process = make_process("nmf", CHUNK)
+    count = FAMILIES["nmf"].at_once
+    process = make_process("nmf", count)
     process.seed(0)
     process.reset()
-    action = np.zeros(CHUNK)
-    return CHUNK * process.steps / (microseconds(lambda: process.step(action), 1) * 1e-6)
+    action = np.zeros(count)
+    return count * process.times[1] / (microseconds(lambda: process.step(action), 1) * 1e-6)
 
 
 def network_speed() -> tuple[float, float]:

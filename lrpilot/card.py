@@ -76,7 +76,8 @@ class Card(dict[str, Any]):
         """All that determines LRs beside the weights, in the order that fingerprints hash."""
         control = control_entries(self.control)
         order = ("decisions", "log_low", "log_high", "anchor", "max_change", "log_start", "spike_guard", "power")
-        return [control["action"], self["signals"], *(control[key] for key in order if key in control)]
+        entries = (control[key] for key in (*order, "first_interval") if key in control)
+        return [control["action"], self["signals"], *entries]
 
 
 def control_entries(control: Control) -> dict[str, Any]:

@@ -19,6 +19,8 @@ Anchor = Literal["constant", "linear"]
 Guard = Literal["strict", "relaxed", "off"]
 
 MAX_DECISIONS, MAX_LOG, MAX_POWER = 10_000, 20.0, 4.0
+FEW_STEPS, POWER_BASE = 70, 5  # timed in steps: a fifth of the decisions fall within the first 70 steps or so
+MANY_STEPS, GROWTH = 10_000, 1 / 3  # timed in steps: longer runs have more decisions
 SPIKE = 1.5  # a loss above so many times the highest before it is a spike
 RELAXED = 2.0  # "relaxed" may pass the bound by this factor
 BACK_OFF, RECOVERY = 0.5, 2 ** (1 / 8)  # answer to an interval with a loss that is not finite, and to one without
@@ -58,6 +60,8 @@ class Control:
         log_start: With a `max_change`, m at the start.
         spike_guard: With a `max_change`, by how much m falls at once after a loss that is a spike. None: never.
         power: 1: decisions are evenly spaced. Above 1: many early, where the LR has to be found, and few later.
+        first_interval: If given, decisions are timed in steps, not in shares of the run: so many steps apart at the
+            start, however long the run is; see `times`.
 
     Raises:
         OutOfRangeError: A setting is out of range.
@@ -73,6 +77,7 @@ class Control:
     log_start: float = 0.0
     spike_guard: float | None = None
     power: float = 1.0
+    first_interval: int | None = None
 
     def __post_init__(self) -> None:
         for name, (kept, allowed) in CONTROL_RULES.items():
@@ -88,15 +93,23 @@ class Control:
         Returns:
             Increasing numbers of steps below the horizon; the first is 0. With `power` 1 they are `horizon // K`
             apart, so a few more than K if that leaves a remainder. Else decision k = 0, …, K − 1 is made at the share
-            (k / K)^power of the horizon, at least a step after the last.
+            (k / K)^power of the horizon, at least a step after the last. With a `first_interval` the power follows
+            from the horizon T, p = ln(T / 70) / ln 5 within 1 and 4, no two are closer than that interval while the
+            run is long enough for it, and runs of more than 10,000 steps have more decisions, K (T / 10,000)^(1/3).
 
         Example:
-            >>> Control(5).times(20), Control(5, power=2.0).times(20)
-            ([0, 4, 8, 12, 16], [0, 1, 3, 7, 12])
+            >>> Control(5).times(20), Control(5, power=2.0).times(20), Control(5, first_interval=4).times(1000)
+            ([0, 4, 8, 12, 16], [0, 1, 3, 7, 12], [0, 70, 220, 429, 691])
         """
-        if self.power == 1.0:
+        if self.first_interval is not None:
+            power = min(max(math.log(horizon / FEW_STEPS) / math.log(POWER_BASE), 1.0), MAX_POWER)
+            count = round(self.decisions * max(1.0, horizon / MANY_STEPS) ** GROWTH)
+            apart = min(self.first_interval, max(1.0, horizon / count))
+        elif self.power == 1.0:
             return list(range(0, horizon, max(1, horizon // self.decisions)))
-        times = (max(k, int(horizon * (k / self.decisions) ** self.power)) for k in range(self.decisions))
+        else:
+            power, count, apart = self.power, self.decisions, 1.0
+        times = (max(int(k * apart), int(horizon * (k / count) ** power)) for k in range(count))
         return [time for time in times if time < horizon]
 
     def log_multiple(self, action: Numbers, current: Numbers) -> Any:
@@ -270,5 +283,12 @@ CONTROL_RULES: dict[str, tuple[Callable[[Control], bool], str]] = {  # in this o
         f"None or, with a max_change, {_POSITIVE}",
     ),
     "power": (lambda c: _is_number(c.power, 1, MAX_POWER), f"a number in 1..{MAX_POWER:g}"),
+    "first_interval": (
+        lambda c: (
+            c.first_interval is None
+            or (c.power == 1 and type(c.first_interval) is int and 1 <= c.first_interval <= 100)
+        ),
+        "None or, with power 1, an integer in 1..100",
+    ),
     "anchor": (lambda c: c.anchor in get_args(Anchor), f"one of {', '.join(get_args(Anchor))}"),
 }

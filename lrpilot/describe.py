@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lrpilot.card import Card
-from lrpilot.control import CONTROL_RULES, Anchor, Control
+from lrpilot.control import CONTROL_RULES, MANY_STEPS, Anchor, Control
 
 WIDTH, LABEL, KEY = 110, 12, 40  # columns: of the text, of a section's name, at most of an entry's name
 BRIEF = {"for": 2, "measured": 1, "LR": 1, "trained": 1}  # lines of sections in the short description, if limited
@@ -102,6 +102,9 @@ def lr_formula(control: Control) -> str:
 
 def _timing(control: Control) -> str:
     count = control.decisions
+    if control.first_interval is not None:
+        first = f"at first {control.first_interval} steps apart, later further"
+        return f"{count} a run, more beyond {MANY_STEPS:,} steps; {first}, however long the run"
     if control.power == 1:
         return f"{count} a run, one every horizon // {count} steps"
     return (

@@ -23,6 +23,7 @@ class DisplacementCosines(NamedTuple):
         length: Its Euclidean norm; NaN or infinite where it is not known.
         descent: Its cosine with the negative of the newest gradient: the smaller, the more of it is noise, or
             bounces in steep directions; 0 where no gradient is known.
+        size: Euclidean norm of the weights; NaN where it is not known.
     """
 
     previous: Any = 0.0
@@ -30,6 +31,7 @@ class DisplacementCosines(NamedTuple):
     earlier: Any = 0.0
     length: Any = math.nan
     descent: Any = 0.0
+    size: Any = math.nan
 
 
 UNKNOWN = DisplacementCosines()
@@ -90,7 +92,7 @@ class DisplacementTracker:
         with np.errstate(invalid="ignore", over="ignore"):
             step = weights - self.weights
             downhill = np.zeros_like(step) if gradient is None else -gradient
-            cosines = _cosines(step, self.previous, self.recent, self.earlier, downhill)
+            cosines = _cosines(step, self.previous, self.recent, self.earlier, downhill)._replace(size=_norm(weights))
             self.weights, self.previous = weights.copy(), step
             self.recent, self.earlier = KEPT_FAST * self.recent + step, KEPT_SLOW * self.earlier + step
         return cosines
@@ -127,6 +129,10 @@ def _cosines(step: Weights, *others: Weights) -> DisplacementCosines:
 
 def _cosine(inner: Any, squares: Any) -> Any:
     return np.nan_to_num(inner / np.sqrt(np.maximum(squares, 1e-300)), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _norm(weights: Weights) -> Any:
+    return np.sqrt(_inner(weights, weights)) if weights.ndim > 1 else math.sqrt(weights @ weights)
 
 
 def _inner(a: Weights, b: Weights) -> Any:

@@ -64,12 +64,11 @@ class Schedule:
         self._bound: float | None = None
         self.reference = self.base_lr
         self._times, self._pace = control.times(self.horizon), self.horizon / control.decisions
-        self.calls = 0
+        self.calls, self._skipped = 0, 0  # steps made, and losses until the last decision that were not finite
         self.decides_at = self._next_decision()
         self._log_sum, self._log_count = 0.0, 0  # Σ log(LR / reference) over the steps of the open interval
         self._parts: list[float] = []  # losses of the step that is not yet moved on from
         self._losses: list[float] = []  # of the steps of the open interval
-        self._skipped = 0  # losses until the last decision that were not finite
         self.multiple = Multiple(control, control.log_start, 0.0 if control.spike_guard else math.inf)
         self._refresh_bound()
         self._decide()
@@ -152,7 +151,8 @@ class Schedule:
     def _decide(self, heard: bool = True) -> None:
         """Ask the policy, if there is anything new."""
         if heard:
-            self.multiple.decide(float(self._act(self.signals.vector(self.calls / self.horizon, self._pace))))
+            seen = self.signals.vector(self.calls / self.horizon, self._pace, self.horizon)
+            self.multiple.decide(float(self._act(seen)))
         self._decided = self.multiple.log  # what it is before any spike
         self._held = self.multiple.held  # until the next decision
 

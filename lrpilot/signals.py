@@ -5,67 +5,14 @@ is asinh(100 x) / 2: linear below 1 %, logarithmic above, so that a difference o
 100 can both be told from 0.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lrpilot.arrays import FLOATS, Floats, Numbers, elementary
+from lrpilot.signal import SMALLEST_ERROR, Now, Signal, log_steps, of_gradients, scored, squashed
 from lrpilot.summary import RANGE, Summary
-
-SMALLEST_ERROR = 1e-4  # nats; differences of the level below it count as none
-LONGEST_INTERVAL = 12.0  # steps of an interval; longer ones look the same, or no long run would look familiar
-
-
-class Now(NamedTuple):
-    """Where a run stands: share of its horizon used up, and steps between two decisions on average; () or (B,)."""
-
-    progress: Numbers
-    pace: Numbers
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One entry of the observation vector; all are dimensionless.
-
-    Attributes:
-        name: As cards and recipes have it.
-        meaning: In words.
-        unit: Of the value.
-        value: Formula: from the running summary, the elementary functions and where the run stands; clipped to the
-            range afterwards.
-        low: Smallest value.
-        high: Largest value.
-        of_gradients: Whether it is read off gradients and weights; else 0 where they can't be read.
-    """
-
-    name: str
-    meaning: str
-    unit: str
-    value: Callable[[Summary, Any, Now], Any]
-    low: float = -RANGE
-    high: float = RANGE
-    of_gradients: bool = False
-
-
-def _squashed(f: Any, log: Numbers) -> Any:
-    return f.arcsinh(100.0 * log) / 2
-
-
-def _scored(s: Summary, f: Any, difference: Numbers) -> Any:
-    """A difference of levels over its standard error."""
-    error = f.sqrt(s.spread * s.spread / f.maximum(s.steps, 1.0) + SMALLEST_ERROR**2)
-    return f.arcsinh(difference / error)
-
-
-def _log_steps(f: Any, steps: Numbers) -> Any:
-    return f.log(f.maximum(f.minimum(steps, LONGEST_INTERVAL), 1.0)) / 3
-
-
-def _of_gradients(name: str, meaning: str, unit: str, value: Callable[[Summary], Any]) -> Signal:
-    return Signal(name, meaning, unit, lambda s, f, now: value(s) * s.has_gradient, of_gradients=True)
-
 
 SIGNALS = (
     Signal("progress", "share of the horizon used up", "share", lambda s, f, now: now.progress, 0.0, 1.0),
@@ -85,57 +32,57 @@ SIGNALS = (
         "change",
         "level minus the level one interval earlier, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.change),
+        lambda s, f, now: squashed(f, s.change),
     ),
     Signal(
         "fast",
         "level minus its fast average, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.level - s.fast),
+        lambda s, f, now: squashed(f, s.level - s.fast),
     ),
     Signal(
         "slow",
         "level minus its slow average, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.level - s.slow),
+        lambda s, f, now: squashed(f, s.level - s.slow),
     ),
     Signal(
         "slowest",
         "level minus its slowest average, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.level - s.slowest),
+        lambda s, f, now: squashed(f, s.level - s.slowest),
     ),
     Signal(
         "best",
         "level minus the best level so far, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.level - s.best),
+        lambda s, f, now: squashed(f, s.level - s.best),
         0.0,
     ),
     Signal(
         "trend",
         "fitted change of the log loss across the last interval, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.trend),
+        lambda s, f, now: squashed(f, s.trend),
     ),
     Signal(
         "spread",
         "scatter of the log loss around that fit (standard deviation), squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, s.spread),
+        lambda s, f, now: squashed(f, s.spread),
         0.0,
     ),
     Signal(
         "change_score",
         "change over its standard error (from the spread), asinh",
         "asinh of ratio",
-        lambda s, f, now: _scored(s, f, s.change),
+        lambda s, f, now: scored(s, f, s.change),
     ),
     Signal(
         "slow_score",
         "level minus its slow average over its standard error, asinh",
         "asinh of ratio",
-        lambda s, f, now: _scored(s, f, s.level - s.slow),
+        lambda s, f, now: scored(s, f, s.level - s.slow),
     ),
     Signal(
         "since_best",
@@ -154,7 +101,7 @@ SIGNALS = (
         "steepest",
         "largest fall of the fast average in one interval so far, squashed",
         "squashed nats",
-        lambda s, f, now: _squashed(f, f.maximum(s.steepest, 0.0)),
+        lambda s, f, now: squashed(f, f.maximum(s.steepest, 0.0)),
         0.0,
     ),
     Signal(
@@ -180,17 +127,37 @@ SIGNALS = (
         "interval",
         "log of the steps in the last interval, / 3; more than 12 count as 12",
         "nats / 3",
-        lambda s, f, now: _log_steps(f, s.steps),
+        lambda s, f, now: log_steps(f, s.steps),
         0.0,
     ),
     Signal(
         "pace",
         "log of the steps between two decisions of this run on average, / 3, likewise",
         "nats / 3",
-        lambda s, f, now: _log_steps(f, now.pace),
+        lambda s, f, now: log_steps(f, now.pace),
         0.0,
     ),
-    Signal("swing", "average size of change, squashed", "squashed nats", lambda s, f, now: _squashed(f, s.swing), 0.0),
+    Signal(
+        "long_interval",
+        "log of the steps in the last interval, however many, / 3",
+        "nats / 3",
+        lambda s, f, now: f.log(f.maximum(s.steps, 1.0)) / 3,
+        0.0,
+    ),
+    Signal(
+        "steps",
+        "log of the steps made, / 3",
+        "nats / 3",
+        lambda s, f, now: f.log(f.maximum(now.progress * now.horizon, 1.0)) / 3,
+        0.0,
+    ),
+    Signal(
+        "horizon",
+        "log of the steps of the run over 1,000, / 3",
+        "nats / 3",
+        lambda s, f, now: f.log(now.horizon / 1000) / 3,
+    ),
+    Signal("swing", "average size of change, squashed", "squashed nats", lambda s, f, now: squashed(f, s.swing), 0.0),
     Signal(
         "drift",
         "fast average minus the slowest one, over that size, asinh",
@@ -203,57 +170,63 @@ SIGNALS = (
         "nats / 3",
         lambda s, f, now: (s.reference - s.reference_origin) / 3,
     ),
-    _of_gradients(
+    of_gradients(
         "gradient",
         "log of reference LR · ‖gradient‖² / loss, what a step promises, / 3",
         "nats / 3",
         lambda s: s.promise / 3,
     ),
-    _of_gradients(
+    of_gradients(
         "gradient_change",
         "log of ‖gradient‖ over its first value, / 3",
         "nats / 3",
         lambda s: (s.gradient - s.gradient_origin) / 6,
     ),
-    _of_gradients(
+    of_gradients(
         "efficiency",
         "log loss really lost in the last interval over what was promised",
         "ratio",
         lambda s: s.efficiency,
     ),
-    _of_gradients("mean_efficiency", "slow average of efficiency", "ratio", lambda s: s.mean_efficiency),
-    _of_gradients(
+    of_gradients("mean_efficiency", "slow average of efficiency", "ratio", lambda s: s.mean_efficiency),
+    of_gradients(
         "turn",
         "2 × cosine between the weights' last two displacements, from decision to decision",
         "2 × cosine",
         lambda s: 2 * s.turn,
     ),
-    _of_gradients(
+    of_gradients(
         "persistence",
         "2 × cosine between the last displacement and the sum of recent ones",
         "2 × cosine",
         lambda s: 2 * s.persistence,
     ),
-    _of_gradients("long_persistence", "the same with a longer memory", "2 × cosine", lambda s: 2 * s.long_persistence),
-    _of_gradients(
+    of_gradients("long_persistence", "the same with a longer memory", "2 × cosine", lambda s: 2 * s.long_persistence),
+    of_gradients(
         "mean_persistence", "average of long_persistence, doubled", "4 × cosine", lambda s: 4 * s.mean_persistence
     ),
-    _of_gradients(
+    of_gradients(
         "descent",
         "2 × cosine between the last displacement and minus the newest gradient",
         "2 × cosine",
         lambda s: 2 * s.descent,
     ),
-    _of_gradients("mean_descent", "average of descent, doubled", "4 × cosine", lambda s: 4 * s.mean_descent),
-    _of_gradients(
+    of_gradients("mean_descent", "average of descent, doubled", "4 × cosine", lambda s: 4 * s.mean_descent),
+    of_gradients(
         "stride",
         "log of ‖gradient‖ · ‖displacement in a step‖ / loss, what it might change, / 3",
         "nats / 3",
         lambda s: s.stride / 3,
     ),
+    of_gradients(
+        "relative_stride",
+        "log of ‖displacement in a step‖ / ‖weights‖, plus 7, / 3",
+        "nats / 3",
+        lambda s: (s.relative_stride + 7) / 3,
+    ),
     Signal(
         "has_gradient",
-        "1 where gradients can be read; else it and the eleven above are 0",
+        "1 where gradients can be read; else it and the twelve above are 0",
         "flag",
         lambda s, f, now: s.has_gradient,
         0.0,
@@ -275,17 +248,18 @@ def known_signals(names: Sequence[Any]) -> bool:
 class Signals(Summary):
     """The running summary of losses, and the observation that it makes."""
 
-    def vector(self, progress: Numbers, pace: Numbers = 1.0) -> Floats:
+    def vector(self, progress: Numbers, pace: Numbers = 1.0, horizon: Numbers = 1000.0) -> Floats:
         """Return the observation, in the order of `SIGNALS`.
 
         Args:
             progress: Share of the horizon used up, 0..1; shape (B,) for B runs.
             pace: Steps between two decisions, on average; likewise.
+            horizon: Steps of the run; likewise.
 
         Returns:
             Shape (S,) for one run, (S, B) for B, S = len(SIGNALS); clipped to [-4, 4]; never non-finite.
         """
-        f, now = elementary(self.level), Now(progress, pace)
+        f, now = elementary(self.level), Now(progress, pace, horizon + 0.0 * progress)
         formulas = FORMULAS_OF_LOSSES if f is FLOATS and not self.has_gradient else FORMULAS
         values = np.array([formula(self, f, now) for formula in formulas], dtype=np.float64)
         return np.maximum(np.minimum(values, RANGE), -RANGE)

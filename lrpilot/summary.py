@@ -24,6 +24,7 @@ NEWEST_FAST, NEWEST_SLOW, NEWEST_SLOWEST = 0.4, 0.15, 0.05  # weight of the newe
 NEWEST_MEDIUM = 0.2  # the same in the averages of persistence and descent
 TIE = 1e-9  # nats; a level that is lower by less is not a better one, but rounding
 SHORTEST_STRIDE = -12.0  # natural log; a step that might change the loss by less is as good as none
+SMALLEST_STRIDE = -19.0  # natural log; of the weights' norm
 RANGE = 4.0  # of an efficiency, and of all observations
 
 
@@ -94,6 +95,7 @@ class Summary:
     mean_descent: Numbers = 0.0
     stride: Numbers = 0.0  # log of ‖gradient‖ · ‖displacement‖ / (√steps · loss)
     has_gradient: Numbers = 0.0
+    relative_stride: Numbers = 0.0  # log of ‖displacement‖ / (√steps · ‖weights‖)
 
     def observe(self, loss: Numbers) -> None:
         """Take in the loss of one step.
@@ -182,8 +184,8 @@ class Summary:
         log_reference = f.log(reference)
         self.reference_origin = f.where(started, self.reference_origin, log_reference)
         self.reference = log_reference
-        self.turn, self.persistence, self.long_persistence, length, self.descent = cosines
-        self._close_gradient(started, gradient_sq, length)
+        self.turn, self.persistence, self.long_persistence, length, self.descent, size = cosines
+        self._close_gradient(started, gradient_sq, length, size)
         change = self.long_persistence - self.mean_persistence
         self.mean_persistence = self.mean_persistence + NEWEST_MEDIUM * change
         self.mean_descent = self.mean_descent + NEWEST_MEDIUM * (self.descent - self.mean_descent)
@@ -201,7 +203,7 @@ class Summary:
         higher = (log_multiple > self.highest_multiple) | first
         self.highest_multiple = f.where(higher, log_multiple, self.highest_multiple)
 
-    def _close_gradient(self, started: Any, gradient_sq: Numbers, length: Numbers) -> None:
+    def _close_gradient(self, started: Any, gradient_sq: Numbers, length: Numbers, size: Numbers) -> None:
         """A step of LR η promises to lower the loss f by η‖gradient‖², if the gradient were free of noise."""
         f, mean = elementary(self.total), self.total / self.steps
         known = f.isfinite(gradient_sq)
@@ -215,6 +217,9 @@ class Summary:
         # A step's part of the displacement, as if steps were independent.
         moved = f.log(f.where(measured, f.maximum(length, TINY), 1.0)) - f.log(self.steps) / 2
         self.stride = f.where(measured, f.maximum(self.gradient / 2 + moved - mean, SHORTEST_STRIDE), 0.0)
+        sized = measured & f.isfinite(size)
+        log_size = f.log(f.where(sized, f.maximum(size, TINY), 1.0))
+        self.relative_stride = f.where(sized, f.maximum(moved - log_size, SMALLEST_STRIDE), 0.0)
         self.has_gradient = f.where(known, 1.0, 0.0)
 
     def put_on_scale(self, raised: float, factor: float) -> None:

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from lrpilot.envs.process import Process
 from lrpilot.envs.replicas import RELATIVE_STATE_SIZE, ReplicaGroups
 from lrpilot.envs.shells.spaces import action_space, observation_space
+from lrpilot.envs.side_by_side import ProcessPool
 from lrpilot.signals import SIGNAL_NAMES
 
 
@@ -18,7 +19,7 @@ class BatchedVecEnv(VecEnv):
     """B runs as SB3 wants them: same-step autoreset, last observations in `terminal_observation`.
 
     Args:
-        process: The batched process; its batch size is the number of environments.
+        process: The batched process, or several side by side; its batch size is the number of environments.
         with_hidden: Append the task's hidden state to the observation, for an asymmetric critic; with a
             `reward_scale`, also how each run stands in its group.
         replicas: How many successive runs share a problem and its noise, and are rewarded relative to each other.
@@ -32,7 +33,7 @@ class BatchedVecEnv(VecEnv):
 
     def __init__(
         self,
-        process: Process,
+        process: Process | ProcessPool,
         with_hidden: bool = False,
         replicas: int = 1,
         reward_scale: float | None = None,
@@ -41,9 +42,9 @@ class BatchedVecEnv(VecEnv):
     ) -> None:
         self._with_hidden = with_hidden
         self._with_relative_state = with_hidden and reward_scale is not None
-        unseen = process.task.hidden_size * self._with_hidden + RELATIVE_STATE_SIZE * self._with_relative_state
+        unseen = process.hidden_size * self._with_hidden + RELATIVE_STATE_SIZE * self._with_relative_state
         space = observation_space(unseen, signals)
-        super().__init__(process.task.batch_size, space, action_space())
+        super().__init__(process.batch_size, space, action_space())
         self.process = process
         self._groups = ReplicaGroups(self.num_envs, replicas, reward_scale, reward_floor)
         self._columns = [SIGNAL_NAMES.index(name) for name in signals]
@@ -63,8 +64,7 @@ class BatchedVecEnv(VecEnv):
         if self._with_hidden:
             parts.append(self.process.hidden())
         if self._with_relative_state:
-            log_multiple = np.asarray(self.process.signals.log_multiple, dtype=np.float64)
-            parts.append(self._groups.relative_state(log_multiple).astype(np.float32))
+            parts.append(self._groups.relative_state(self.process.log_multiple).astype(np.float32))
         return np.hstack(parts)
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
@@ -75,7 +75,7 @@ class BatchedVecEnv(VecEnv):
         """Return observations, rewards, ends and infos; ended runs have begun anew."""
         observation, reward, done = self.process.step(self._actions[:, 0].astype(np.float64))
         if self._groups.replicas > 1:  # replicas stay in step: one that diverged waits for the others
-            done = self.process.decision >= self.process.config.decisions
+            done = self.process.over
         relative = self._groups.relative_reward(reward)
         observation = self._seen(observation)
         self._lengths += 1

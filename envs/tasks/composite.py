@@ -1,7 +1,6 @@
-"""Tasks made of other tasks: several one after the other, in several processes, or one seen in another way."""
+"""Tasks made of other tasks: several one after the other, or one seen in another way."""
 
 from collections.abc import Callable, Sequence
-from functools import singledispatch
 from itertools import accumulate
 from typing import Any
 
@@ -12,12 +11,11 @@ from lrpilot.arrays import Floats
 from lrpilot.displacement import DisplacementCosines
 from lrpilot.envs.ranges import Range, log_uniform
 from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.workers import Make, Worker
 
 
-def side_by_side(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack the rows of arrays of shapes (B_i, P_i), with zeros after those of narrower ones."""
-    most = max(part.shape[1] for part in parts)
+def side_by_side(parts: Sequence[NDArray[Any]], least: int = 0) -> NDArray[Any]:
+    """Stack the rows of arrays of shapes (B_i, P_i), with zeros after those of narrower ones, `least` in all."""
+    most = max(least, *(part.shape[1] for part in parts))
     return np.concatenate([np.pad(part, ((0, 0), (0, most - part.shape[1]))) for part in parts])
 
 
@@ -25,11 +23,8 @@ def _over_parts(name: str, join: Callable[[list[Any]], Any]) -> Callable[..., An
     """A method that splits its arguments, each of shape (B, …), over all parts, and joins what they return."""
 
     def method(self: "CompositeTask", *of_runs: NDArray[Any]) -> Any:
-        pieces = list(zip(*map(self.split, of_runs), strict=True)) or [()] * (len(self.parts) + len(self.workers))
-        for worker, own in zip(self.workers, pieces[len(self.parts) :], strict=True):
-            worker.send(name, own)
-        here = [getattr(part, name)(*own) for part, own in zip(self.parts, pieces, strict=False)]
-        return join([*here, *(worker.receive() for worker in self.workers)])
+        pieces = list(zip(*map(self.split, of_runs), strict=True)) or [()] * len(self.parts)
+        return join([getattr(part, name)(*own) for part, own in zip(self.parts, pieces, strict=True)])
 
     return method
 
@@ -41,57 +36,31 @@ class CompositeTask(AbstractTask):
         parts: The tasks, all with the same kind of reference LR.
 
     Attributes:
-        parts: The tasks that this process computes.
-        workers: Those that other processes compute, behind them in order.
+        parts: The tasks.
     """
 
     def __init__(self, parts: Sequence[AbstractTask]) -> None:
         self.parts: list[AbstractTask] = list(parts)
-        self.workers: list[Worker] = []
         self.batch_size = sum(part.batch_size for part in parts)
         self.hidden_size = max(part.hidden_size for part in parts)
         self.reference_name = parts[0].reference_name
         self.reward_weight = np.concatenate([np.broadcast_to(part.reward_weight, part.batch_size) for part in parts])
 
-    def attach(self, workers: Sequence[Worker]) -> None:
-        """Add runs in other processes, which are like those here, behind these."""
-        self.workers = list(workers)
-        weight = np.broadcast_to(self.reward_weight, self.batch_size)
-        self.reward_weight = np.tile(weight, 1 + len(workers))
-        self.batch_size *= 1 + len(workers)
-
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
-        """Draw new problems, in each process from a stream of its own; see `AbstractTask.reset`."""
+        """Draw new problems, in each part from a stream of its own; see `AbstractTask.reset`."""
         slots = self._marked(slots)
-        own, *marked = np.split(slots, 1 + len(self.workers))
-        here, *streams = rng.spawn(1 + len(self.workers)) if self.workers else [rng]
-        for worker, stream, mine in zip(self.workers, streams, marked, strict=True):
-            worker.send("reset", (stream, mine))
-        self.draw_problems(here, own)
-        for worker in self.workers:
-            worker.receive()
-
-    def draw_problems(self, rng: np.random.Generator, slots: NDArray[np.bool_]) -> None:
-        """Draw new problems in the parts that this process computes, in each from a stream of its own.
-
-        Args:
-            rng: Source of randomness.
-            slots: Which of their runs begin anew.
-        """
-        ends = list(accumulate(part.batch_size for part in self.parts))[:-1]
-        for part, stream, mine in zip(self.parts, rng.spawn(len(self.parts)), np.split(slots, ends), strict=True):
+        for part, stream, mine in zip(self.parts, rng.spawn(len(self.parts)), self.split(slots), strict=True):
             if mine.any():
                 part.reset(stream, mine)
 
     def split(self, of_runs: NDArray[Any]) -> list[NDArray[Any]]:
-        """Return the entries of each part, and then of each worker, from those of all runs, shape (B, …)."""
-        sizes = [part.batch_size for part in self.parts] + [worker.batch_size for worker in self.workers]
+        """Return the entries of each part from those of all runs, shape (B, …)."""
+        sizes = [part.batch_size for part in self.parts]
         return np.split(of_runs, list(accumulate(sizes))[:-1])
 
     def reference(self) -> Floats:
         """Return the reference LR of each run, shape (B,), per step."""
-        here = [part.reference() for part in self.parts]
-        return np.concatenate([*here, *(worker.reference for worker in self.workers)])
+        return np.concatenate([part.reference() for part in self.parts])
 
     sgd_step = _over_parts("sgd_step", np.concatenate)
     gradient_sq = _over_parts("gradient_sq", np.concatenate)
@@ -183,37 +152,3 @@ class MixedTask(CompositeTask):
 
     def __init__(self, parts: Sequence[AbstractTask]) -> None:
         super().__init__([Numbered(part, index, len(parts)) for index, part in enumerate(parts)])
-
-
-def in_processes(make: Make, batch_size: int, processes: int) -> AbstractTask:
-    """Return a task whose runs are dealt out to several processes: the same steps, on more than one core.
-
-    Each part draws its problems from a stream of its own, so the results depend on the number of processes, but not
-    on which of them is faster. The processes end with this one.
-
-    Args:
-        make: Makes one part.
-        batch_size: B.
-        processes: N, with this one; divides B.
-
-    Raises:
-        ValueError: N does not divide B, or `make` refuses.
-    """
-    if batch_size % processes:
-        raise ValueError(f"processes must divide the {batch_size} runs, {processes} does not")
-    here = make(batch_size // processes)
-    if processes == 1:
-        return here
-    return extended(here, [Worker(make, batch_size // processes) for _ in range(processes - 1)])
-
-
-@singledispatch
-def extended(task: AbstractTask, workers: Sequence[Worker]) -> AbstractTask:
-    """Return a task with further runs, like its own, in other processes."""
-    return extended(CompositeTask([task]), workers)
-
-
-@extended.register
-def _(task: CompositeTask, workers: Sequence[Worker]) -> AbstractTask:
-    task.attach(workers)
-    return task

@@ -36,8 +36,8 @@ def ancestors(*modules: str) -> set[str]:
         modules: Full names.
 
     Example:
-        >>> sorted(ancestors("lrpilot.signals"))
-        ['lrpilot.arrays', 'lrpilot.displacement', 'lrpilot.signals', 'lrpilot.states', 'lrpilot.summary']
+        >>> sorted(ancestors("lrpilot.summary"))
+        ['lrpilot.arrays', 'lrpilot.displacement', 'lrpilot.states', 'lrpilot.summary']
     """
     found: set[str] = set()
     waiting = list(modules)

@@ -15,10 +15,13 @@ def walk(*points: list[float]) -> list[DisplacementCosines]:
 
 
 def test_a_straight_line_persists_and_a_bounce_turns_back() -> None:
-    assert walk([0.0, 0.0], [3.0, 4.0]) == [DisplacementCosines(0.0, 0.0, 0.0, 5.0, 0.0)]  # nothing to compare with yet
-    np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [9.0, 12.0])[-1], [1.0, 1.0, 1.0, 10.0, 0.0])
-    np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [0.0, 0.0])[-1], [-1.0, -1.0, -1.0, 5.0, 0.0])
-    np.testing.assert_allclose(walk([0.0, 0.0], [1.0, 0.0], [1.0, 2.0])[-1], [0.0, 0.0, 0.0, 2.0, 0.0], atol=1e-12)
+    assert walk([0.0, 0.0], [3.0, 4.0]) == [
+        DisplacementCosines(0.0, 0.0, 0.0, 5.0, 0.0, 5.0)
+    ]
+    np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [9.0, 12.0])[-1], [1.0, 1.0, 1.0, 10.0, 0.0, 15.0])
+    np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [0.0, 0.0])[-1], [-1.0, -1.0, -1.0, 5.0, 0.0, 0.0])
+    across = walk([0.0, 0.0], [1.0, 0.0], [1.0, 2.0])[-1]
+    np.testing.assert_allclose(across, [0.0, 0.0, 0.0, 2.0, 0.0, np.sqrt(5.0)], atol=1e-12)
 
 
 def test_a_slow_drift_under_bouncing_shows_in_the_long_memory() -> None:
@@ -42,7 +45,7 @@ def test_many_runs_are_the_single_ones_and_restart_alone() -> None:
     both.start(points[6], np.array([True, False, False]))
     after = both.move(points[7])
     length = pytest.approx(np.linalg.norm(points[7, 0] - points[6, 0]))
-    assert [entry[0] for entry in after] == [0.0, 0.0, 0.0, length, 0.0]
+    assert [entry[0] for entry in after] == [0.0, 0.0, 0.0, length, 0.0, pytest.approx(np.linalg.norm(points[7, 0]))]
     expected = walk(*points[:6, 1].tolist(), points[7, 1].tolist())[-1]
     np.testing.assert_allclose([entry[1] for entry in after], expected)
 
@@ -72,7 +75,7 @@ def test_new_parameters_and_weights_that_are_not_finite_are_unknown() -> None:
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_units_do_not_matter_and_state_restores(scale: float) -> None:
     points = np.random.default_rng(1).normal(size=(6, 4))
-    units = [1.0, 1.0, 1.0, scale, 1.0]
+    units = [1.0, 1.0, 1.0, scale, 1.0, scale]
     np.testing.assert_allclose(walk(*(scale * points).tolist()), np.array(walk(*points.tolist())) * units)
     tracker = DisplacementTracker()
     tracker.start(points[0])

@@ -113,7 +113,7 @@ def test_restart_forgets_only_the_marked_runs() -> None:
     for _ in range(2):
         signals.observe(np.array([1.0, 2.0]))
         signals.observe(np.array([0.5, 3.0]))
-        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), DisplacementCosines(*5 * (np.ones(2),)))
+        signals.close(np.array([-1.0, -2.0]), np.ones(2), np.ones(2), DisplacementCosines(*6 * (np.ones(2),)))
     before = signals.vector(np.zeros(2), np.ones(2))
     signals.restart(np.array([True, False]))
     after = signals.vector(np.zeros(2), np.ones(2))

@@ -189,9 +189,9 @@ class MicroTask(AbstractTask):
     def hidden(self) -> Floats:
         """Return what only the critic knows, shape (B, hidden_size), dimensionless.
 
-        Logs of LR error, newest known held-out loss over its start, samples that count, P, training samples (each over 3) and of
-        1 − momentum; label noise, single pass, AdamW-like, RMSprop, Nesterov, normalised, matrices / 5, clipped; and
-        for each class of networks whether it is that.
+        Logs of LR error, held-out loss (when it was last asked for) over its start, samples that count, training
+        samples, P (each over 3) and 1 − momentum; label noise, clipped, single pass, AdamW-like, RMSprop, Nesterov,
+        normalised, matrices / 5; and for each class of networks whether it is that.
         """
         structure, settings, network = self.structure, self.settings, self.structure.network
         sizes = torch.where(settings.sizes > 0, settings.sizes, 10_000).double()

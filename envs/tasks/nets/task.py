@@ -48,26 +48,27 @@ class NetTask(CompositeTask):
     def __init__(self, problems: NetProblems, batch_size: int, data: Sequence[str] = (), replicas: int = 1) -> None:
         if batch_size % replicas:
             raise ValueError(f"batch_size must be a multiple of replicas = {replicas}, not {batch_size}")
-        self.problems, self.replicas, self.alone = problems, replicas, batch_size
-        self.batch_size, self.parts, self.workers = batch_size, [], []
+        self.problems, self.replicas = problems, replicas
+        self.batch_size, self.parts = batch_size, []
         self.data = tuple(data) or problems.data
         for name in self.data:
             suitable(problems, name)
 
     @property
     def groups(self) -> list[NetGroup]:
-        """The groups of runs that this process computes."""
+        """The groups of runs."""
         return cast(list[NetGroup], self.parts)
 
-    def draw_problems(self, rng: np.random.Generator, slots: NDArray[np.bool_]) -> None:
-        """Draw new groups, or new problems for single runs; see `CompositeTask.draw_problems`."""
+    def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:
+        """Draw new groups, or new problems for single runs; see `AbstractTask.reset`."""
+        slots = self._marked(slots)
         if slots.all():
-            count, alike = self.alone // self.replicas, self.problems.alike
+            count, alike = self.batch_size // self.replicas, self.problems.alike
             sizes = [min(alike, count - first) for first in range(0, count, alike)]
             structures = [draw_structure(self.problems, self.data, rng) for _ in sizes]
             drawn = zip(structures, sizes, strict=True)
             self.parts = [NetGroup(self.problems, entry, size, self.replicas, rng) for entry, size in drawn]
             return
-        for group, mine in zip(self.parts, self.split(slots), strict=False):
+        for group, mine in zip(self.parts, self.split(slots), strict=True):
             if mine.any():
                 group.reset(rng, mine)

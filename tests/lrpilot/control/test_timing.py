@@ -62,7 +62,7 @@ def test_runs_of_the_environment_stay_in_step() -> None:
         progress.append(float(process.observation()[0, 0]))
     np.testing.assert_allclose(progress, process.times / 24, rtol=1e-6)
     assert ended.all()
-    with pytest.raises(ValueError, match=r"decisions\.power above 1 .* reset all of them"):
+    with pytest.raises(ValueError, match=r"decisions\.power above 1, .* reset all of them"):
         process.reset(np.array([True, False]))
 
 
@@ -84,3 +84,42 @@ def test_recipes_and_policies_must_agree(policy_maker: Callable[..., SchedulePol
     assert policy.fingerprint != policy_maker(**control_entries(decisions), power=2.0).fingerprint
     with pytest.raises(PolicyError, match=r"set decisions\.power=2\.0"):
         check_control(policy_maker(**control_entries(decisions), power=2.0), decisions)
+
+
+@given(horizon=st.integers(1, 2_000_000), decisions=st.integers(1, 100), first=st.integers(1, 10))
+def test_timed_in_steps_decisions_are_distinct_and_within_the_run(horizon: int, decisions: int, first: int) -> None:
+    times = Control(decisions, first_interval=first).times(horizon)
+    assert times[0] == 0
+    assert times[-1] < horizon
+    assert (np.diff(times) > 0).all()
+    assert len(times) >= min(horizon, decisions)
+    if horizon >= first * decisions:
+        assert (np.diff(times) >= first).all()
+
+
+def test_timed_in_steps_a_long_run_begins_as_a_short_one() -> None:
+    control = Control(60, first_interval=4)
+    assert [control.times(horizon)[12] for horizon in (300, 1_000, 3_000, 10_000)] == [60, 70, 70, 70]
+    assert control.times(10_000)[:5] == control.times(1_000)[:5] == [0, 4, 8, 12, 16]
+    assert [len(control.times(horizon)) for horizon in (60, 10_000, 100_000)] == [60, 60, 129]
+    last = [(horizon - control.times(horizon)[-1]) / horizon for horizon in (1_000, 10_000, 100_000, 1_000_000)]
+    assert max(last) < 0.051
+
+
+def test_a_policy_timed_in_steps_says_so_and_decides_alike_in_practice_and_in_use(
+    policy_maker: Callable[..., SchedulePolicy],
+) -> None:
+    decisions = Decisions(12, horizons=(200, 200), first_interval=4, guard="off", action="multiple_of_base")
+    policy = policy_maker(**control_entries(decisions))
+    assert policy.card["first_interval"] == 4
+    assert "at first 4 steps apart" in describe(policy.card)
+    assert policy.fingerprint != policy_maker(**{**policy.card, "first_interval": 5}).fingerprint
+    process = make_process("cnn", 2, decisions=decisions)
+    process.reset()
+    assert process.times[:-1].tolist() == policy.control.times(200)
+    with pytest.raises(ValueError, match=r"first_interval must be None or, with power 1, an integer in 1\.\.100"):
+        Control(first_interval=0)
+    with pytest.raises(ValueError, match="first_interval"):
+        Control(power=2.0, first_interval=4)
+    with pytest.raises(ValueError, match="horizons must be None or a range from 12"):
+        Decisions(12, horizons=(10, 200), first_interval=4)

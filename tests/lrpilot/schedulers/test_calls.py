@@ -117,7 +117,7 @@ def test_inside_a_compiled_function_it_runs_outside_the_graph(name: str, way: st
             step(loss)
             trace.append(float(made.param_groups[0]["lr"]))
         traces.append(trace)
-    assert traces[0] == pytest.approx(traces[1], rel=1e-5)
+    assert traces[0] == pytest.approx(traces[1], rel=1e-4)  # Adam's own steps differ in the last bits
     assert len(set(traces[1])) > 5
 
 

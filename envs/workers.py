@@ -1,4 +1,4 @@
-"""Tasks in processes of their own."""
+"""Objects in processes of their own."""
 
 import signal
 from collections.abc import Callable
@@ -7,36 +7,25 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
 import torch
 
-from lrpilot.arrays import Floats
-from lrpilot.envs.tasks.base import AbstractTask
-
-Make = Callable[[int], AbstractTask]  # batch size -> task; must survive pickling
+Make = Callable[[], Any]  # must survive pickling
 
 
 class Worker:
-    """A task in a process of its own; its methods are called by name.
+    """An object in a process of its own; its methods are called by name. The process ends with this one.
 
     Args:
-        make: Makes the task there.
-        batch_size: Its runs.
-
-    Attributes:
-        batch_size: As the argument.
-        reference: Its reference LRs after the last call.
+        make: Makes the object there.
     """
 
-    def __init__(self, make: Make, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.reference: Floats = np.ones(batch_size)
+    def __init__(self, make: Make) -> None:
         context = get_context("spawn")
         self._connection, there = context.Pipe()
-        context.Process(target=_serve, args=(there, make, batch_size), daemon=True).start()
+        context.Process(target=_serve, args=(there, make), daemon=True).start()
         there.close()
 
-    def send(self, method: str, arguments: tuple[Any, ...]) -> None:
+    def send(self, method: str, *arguments: Any) -> None:
         """Begin to call a method."""
         self._connection.send((method, arguments))
 
@@ -45,19 +34,19 @@ class Worker:
         answer = self._connection.recv()
         if isinstance(answer, Exception):
             raise answer
-        value, self.reference = answer
-        return value
+        return answer
 
 
-def _serve(connection: Connection, make: Make, batch_size: int) -> None:
+def _serve(connection: Connection, make: Make) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     torch.set_num_threads(1)
-    task = make(batch_size)
+    made: Any = None
     with suppress(EOFError, OSError):  # until the one that asks is gone
         while True:
             method, arguments = connection.recv()
             try:
-                answer: Any = (getattr(task, method)(*arguments), task.reference())
+                made = make() if made is None else made
+                answer: Any = getattr(made, method)(*arguments)
             except Exception as error:
                 answer = error
             connection.send(answer)
