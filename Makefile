@@ -3,6 +3,8 @@ PYTHON ?= python3
 ENV ?=
 RUN ?= runs/suite/full
 SEED ?= 0
+POLICY ?= universal
+ROLE ?= validation
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -15,7 +17,7 @@ export PYTHONWARNINGS ?= ignore::FutureWarning
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help known-env install train-agent compare report tensorboard test test-all check lint wheel-test theory-tour transfer plain-torch strangers reproduce probes bench clean
+.PHONY: help known-env install train-agent compare report tensorboard test test-all check lint wheel-test theory-tour transfer plain-torch reproduce probes bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -67,10 +69,8 @@ theory-tour: $(READY)  ## draw what theory says about LRs into docs/figures/theo
 transfer: $(READY)  ## shipped policies where they never trained: longer, wider, other optimizers, data and networks
 	@$(BIN)/python -m lrpilot.experiments.transfer
 
-plain-torch: $(READY)  ## universal on networks in plain torch, as a user meets it, against schedules tuned for each
-	@$(BIN)/python -m lrpilot.experiments.plain_torch
-
-strangers: plain-torch  # its earlier name
+plain-torch: $(READY)  ## a policy on networks in plain torch, against schedules tuned for each: make plain-torch [POLICY=universal] [ROLE=validation]
+	@$(BIN)/python -m lrpilot.experiments.plain_torch policy "$(POLICY)" --role "$(ROLE)"
 
 reproduce: $(READY)  ## published claims, measured anew, into docs/results/reproduce: make reproduce [QUICK=1]
 	@for name in $(REPRODUCED); do $(BIN)/python -m lrpilot.experiments.reproduce.$$name $(QUICK_FLAG) || exit 1; done

@@ -26,7 +26,7 @@ from lrpilot.agents.evaluate import DIVERGED_SCORE
 from lrpilot.envs.data.dataset import Dataset, split
 from lrpilot.envs.data.datasets import load_dataset
 from lrpilot.experiments.networks import SOLVED
-from lrpilot.experiments.plain_torch_models import UsualOptimizer
+from lrpilot.experiments.plain_torch.network import UsualOptimizer
 from lrpilot.experiments.reproduce.common import as_plain
 from lrpilot.experiments.stats import TIE, interval
 from lrpilot.files import commit, write_json
