@@ -53,25 +53,18 @@ def make_process(recipe: Recipe, role: Role, size: int, loss_only: bool = False,
     else:
         fixed = {"steps": (recipe.horizon // decisions.decisions,)}
     decisions = replace(decisions, **fixed, loss_only=hidden, judged_every=1)
-    return families.make_process(
-        recipe.env, size, *_problems(recipe, role, decisions), replicas, **_extra(recipe, role)
-    )
+    return families.make_process(recipe.env, size, *_problems(recipe, role, decisions), replicas)
 
 
 def training_pool(recipe: Recipe) -> Process | ProcessPool:
     """Return the runs of a rollout: batches side by side, not yet seeded."""
     ppo, problems = recipe.ppo, _problems(recipe, "train", recipe.decisions)
     batches = max(ppo.batches, ppo.processes)
-    extra = _extra(recipe, "train")
-    return families.make_pool(batches, ppo.processes, ppo.parallel, recipe.env, *problems, ppo.replicas, **extra)
+    return families.make_pool(batches, ppo.processes, ppo.parallel, recipe.env, *problems, ppo.replicas)
 
 
 def _problems(recipe: Recipe, role: Role, decisions: Decisions) -> tuple[Any, Decisions, tuple[str, ...]]:
     return recipe.problems_for(role), decisions, getattr(recipe.data, "train" if role == "tuning" else role)
-
-
-def _extra(recipe: Recipe, role: Role) -> dict[str, Any]:
-    return {"extra_families": recipe.extra_families_for(role)}
 
 
 def problem_set(recipe: Recipe, role: Role, size: int, loss_only: bool = False, replicas: int = 1) -> Iterator[Process]:

@@ -44,19 +44,10 @@ class Run:
             folder, count = parent / f"seed{recipe.seed}-{count}", count + 1
         if folder.exists():
             raise ConfigError(f"run {folder} exists: resume it with --resume {folder}, or choose another --name")
-        return cls._made(folder, recipe)
-
-    @classmethod
-    def _made(cls, folder: Path, recipe: Recipe) -> Self:
         for inside in ("checkpoints", "figures", "tensorboard"):
             make_folder(folder / inside)
         write_text(folder / "config.yaml", dump(recipe))
         return cls(folder, recipe)
-
-    def part(self, name: str, recipe: Recipe) -> Self:
-        """Return the run of a further agent, in a folder inside this one; it is made if it is missing."""
-        folder = self.folder / name
-        return type(self)(folder, recipe) if folder.exists() else self._made(folder, recipe)
 
     @classmethod
     def reopen(cls, folder: Path) -> Self:
@@ -95,5 +86,5 @@ class Run:
 
     @property
     def policy(self) -> Path:
-        """What the run exports when all of its agents are trained."""
+        """What the run exports when it is finished: the best policy."""
         return self.folder / "policy.safetensors"

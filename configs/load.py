@@ -17,11 +17,8 @@ RENAMED = {  # keys of earlier versions -> those of today
     "reflex": "spike_guard",
     "tail": "reward_scale",
     "worst": "reward_floor",
-    "further": "extra_agents",
-    "but": "overrides",
-    "beside": "extra_families",
-    "worth": "reward_weight",
 }
+REMOVED = {"extra_agents", "further", "extra_families", "beside", "short_horizon"}
 
 
 class ConfigError(UserError):
@@ -79,16 +76,27 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = (), s
 
 
 def renamed(raw: Any) -> Any:
-    """Return a recipe, or a part of one, with the keys of today; dotted keys as well.
+    """Return a recipe, or a part of one, with the keys of today; dotted keys as well. Removed keys may be empty.
+
+    Raises:
+        ConfigError: A removed key is not.
 
     Example:
-        >>> renamed({"ppo.tail": 1, "further": {"a": {"but": {}}}})
-        {'ppo.reward_scale': 1, 'extra_agents': {'a': {'overrides': {}}}}
+        >>> renamed({"ppo.tail": 1, "decisions": {"reflex": 3.0}, "extra_agents": {}})
+        {'ppo.reward_scale': 1, 'decisions': {'spike_guard': 3.0}}
     """
     if not isinstance(raw, dict):
         return raw
-    keys = {key: ".".join(RENAMED.get(part, part) for part in str(key).split(".")) for key in raw}
-    return {keys[key]: renamed(value) for key, value in raw.items()}
+    kept = {str(key): value for key, value in raw.items() if value or key not in REMOVED}
+    return {".".join(map(_name_now, key.split("."))): renamed(value) for key, value in kept.items()}
+
+
+def _name_now(key: str) -> str:
+    if key in REMOVED:
+        raise ConfigError(
+            f"key {key!r} is gone, like the ensembles of agents that it was for: a recipe trains one agent"
+        )
+    return RENAMED.get(key, key)
 
 
 def dump(recipe: Recipe) -> str:
@@ -100,7 +108,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {override!r} must read key=value, such as ppo.iterations=10")
-    *parents, last = (RENAMED.get(part, part) for part in key.split("."))
+    *parents, last = map(_name_now, key.split("."))
     section = raw
     for parent in parents:
         section = section.get(parent, None) if isinstance(section, dict) else None  # type: ignore[assignment]

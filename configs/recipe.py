@@ -3,22 +3,19 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from lrpilot.configs.settings import (
     ComparisonSettings,
     Data,
-    ExtraAgent,
-    ExtraFamilySettings,
     PPOSettings,
     RealRuns,
     Section,
     ValidationSettings,
 )
-from lrpilot.envs.families import FAMILIES, ExtraFamily
+from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Decisions
 from lrpilot.envs.tasks.nets.architectures import ARCHITECTURES
 from lrpilot.envs.tasks.nets.problems import NetProblems
@@ -39,39 +36,10 @@ class Recipe(Section):
     ppo: PPOSettings
     validation: ValidationSettings
     comparison: ComparisonSettings
-    extra_agents: dict[str, ExtraAgent] = Field({}, description="agents for some classes of runs, by name")
-
-    @property
-    def extra_recipes(self) -> dict[str, Self]:
-        """The recipes of the extra agents, each of which is alone."""
-        return {name: self._alone(agent.overrides) for name, agent in self.extra_agents.items()}
-
-    def sees(self, name: str) -> bool:
-        """Whether an extra agent sees gradients in all of its runs."""
-        return self.extra_recipes[name].decisions.loss_only == 0
-
-    @property
-    def in_use(self) -> Self:
-        """The same, with gradients shown to the policy if one of its agents reads them: how it is scored."""
-        shown = any(map(self.sees, self.extra_agents))
-        return self.model_copy(update={"decisions": replace(self.decisions, loss_only=0.0)}) if shown else self
-
-    @property
-    def on_short_runs(self) -> Self | None:
-        """The recipe of the comparison on short runs, of the same problems, or None."""
-        horizon = self.comparison.short_horizon
-        return self.model_copy(update={"horizon": horizon}) if horizon else None
 
     def problems_for(self, role: str) -> Any:
         """Return the distribution that the problems of a role are drawn from."""
         return self.problems
-
-    def extra_families_for(self, role: str) -> list[ExtraFamily]:
-        """Return the families of which there are some runs, too, in a role."""
-        return []
-
-    def _alone(self, overrides: Mapping[str, Any]) -> Self:
-        return self.model_validate(merged(self.model_dump(mode="json", exclude={"extra_agents"}), overrides))
 
     @field_validator("problems", mode="before")
     @classmethod
@@ -100,28 +68,6 @@ class Recipe(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _extra_agents_fit(self) -> Self:
-        for name, agent in self.extra_agents.items():
-            least, below = agent.steps
-            key = f"extra_agents.{name}"
-            try:
-                practised = self._alone(agent.overrides).decisions.steps
-            except ValidationError as error:
-                raise ValueError(f"{key}.overrides: {explain(error, type(self), self.env)}") from None
-            if not any(least <= steps < below for steps in practised):
-                raise ValueError(
-                    f"{key}.overrides.decisions.steps must have some from {least:g} to below {below:g}, which the "
-                    f"agent is for, not {list(practised)}"
-                )
-        for one, other in combinations(self.extra_agents, 2):
-            (a, b), (c, d) = self.extra_agents[one].steps, self.extra_agents[other].steps
-            if self.sees(one) == self.sees(other) and max(a, c) < min(b, d):
-                raise ValueError(
-                    f"extra_agents.{one} and extra_agents.{other} are for the same runs: change least or below"
-                )
-        return self
-
 
 class NMFRecipe(Recipe):
     """Stochastic non-negative matrix factorisation."""
@@ -131,28 +77,15 @@ class NMFRecipe(Recipe):
 
 
 class NetRecipe(Recipe):
-    """Networks in training: convolutional ones, networks on text, or all kinds from the losses alone."""
+    """Networks in training: convolutional ones, or networks on text."""
 
     problems: NetProblems
     unseen: tuple[str, ...] = Field(description="architectures that test networks have beside those of `problems`")
-    extra_families: dict[Literal["nmf", "linear"], ExtraFamilySettings] = Field(
-        {}, description="families of which there are some runs, too, in training and validation"
-    )
-
-    @property
-    def networks_only(self) -> Self:
-        """The same without runs of other families."""
-        return self.model_copy(update={"extra_families": {}})
 
     def problems_for(self, role: str) -> NetProblems:
         """Return the distribution; test networks are of unseen architectures, too."""
         unseen = self.unseen if role == "test" else ()
         return replace(self.problems, architectures=self.problems.architectures + unseen)
-
-    def extra_families_for(self, role: str) -> list[ExtraFamily]:
-        """Return the families of which there are some runs, too, in training and validation."""
-        others = self.extra_families.items() if role in {"train", "validation"} else ()
-        return [ExtraFamily(name, other.share, other.reward_weight, getattr(other, role)) for name, other in others]
 
     @model_validator(mode="after")
     def _halves(self) -> Self:
@@ -171,20 +104,6 @@ class NetRecipe(Recipe):
             allowed = sorted({*ARCHITECTURES} - {*self.problems.architectures})
             raise ValueError(f"unseen must be names of {', '.join(allowed)}, not {', '.join(self.unseen)}")
         return self
-
-
-def merged(whole: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with the entries of another put in, or in the place of its own, section by section.
-
-    Example:
-        >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
-        {'a': {'b': 1, 'c': 3}}
-    """
-    result = dict(whole)
-    for key, value in changes.items():
-        inside = result.get(key)
-        result[key] = merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
-    return result
 
 
 def explain(error: ValidationError, kind: type[Recipe], env: str) -> str:

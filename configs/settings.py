@@ -1,7 +1,6 @@
 """The sections of a recipe that all families have; those of problems and decisions are where these are made."""
 
-import math
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,17 +29,6 @@ class Data(Section):
         if twice:
             raise ValueError(f"train, validation and test must not share a data set, {', '.join(twice)} is in two")
         return self
-
-
-class ExtraFamilySettings(Section):
-    """Runs of a family with a bound beside those of networks, in training and validation; agents see no bound."""
-
-    share: float = Field(gt=0, lt=0.5, description="share of all runs")
-    reward_weight: float = Field(
-        gt=0, le=1, description="what a nat counts, beside one of a network: LRs matter more there"
-    )
-    train: tuple[str, ...] = Field(min_length=1, description="what its training problems are made of")
-    validation: tuple[str, ...] = Field(min_length=1, description="what its validation problems are made of")
 
 
 class PPOSettings(Section):
@@ -89,23 +77,6 @@ class ValidationSettings(Section):
     horizons: tuple[int, ...] = Field((), description="SGD steps of their runs, all counted alike; else `horizon`")
 
 
-class ExtraAgent(Section):
-    """An agent for some kinds of runs, beside the first; all are exported as one network (`lrpilot.agents.ensemble`).
-
-    One that trains on runs that all show their gradients is for those; its actions are averaged with those of the
-    agent that sees losses alone.
-    """
-
-    least: float = Field(0.0, ge=0, le=11, description="steps between two decisions that its runs have at least")
-    below: float | None = Field(None, gt=1, le=11, description="steps that they have fewer than, if it is limited")
-    overrides: dict[str, Any] = Field(description="what its recipe has otherwise, in sections as in the recipe itself")
-
-    @property
-    def steps(self) -> tuple[float, float]:
-        """Steps between two decisions of its runs: from the first to below the second."""
-        return self.least, math.inf if self.below is None else self.below
-
-
 class ComparisonSettings(Section):
     """Size of the comparison; tuning, validation and test problems are disjoint."""
 
@@ -113,7 +84,8 @@ class ComparisonSettings(Section):
     test_problems: int = Field(ge=2, description="unseen problems on which all are compared")
     base_lrs: int = Field(ge=2, description="base LRs tried for each baseline and shape")
     baselines: tuple[str, ...] = Field((), description="on networks: families of schedules to tune; none named: all")
-    short_horizon: int | None = Field(None, ge=1, description="SGD steps of a second comparison, on short runs")
+    networks: int | None = Field(None, ge=1, description="of the plain_torch benchmark; null: all")
+    horizons: tuple[int, ...] = Field((), description="SGD steps of its runs; none named: 100 to 3,000")
     processes: int = Field(ge=1, description="worker processes")
 
 

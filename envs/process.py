@@ -209,7 +209,7 @@ class Process:
         floor = FLOOR * self._initial
         reward: Floats = np.log(np.maximum(self._objective, floor)) - np.log(np.maximum(kept, floor))
         self._objective = kept
-        return reward * self.task.reward_weight - self.config.penalty * now
+        return reward - self.config.penalty * now
 
     def observation(self) -> NDArray[np.float32]:
         """Return what the agent sees now, shape (B, S)."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from lrpilot.arrays import Floats
 from lrpilot.envs.process import Process, Transition
-from lrpilot.envs.tasks.composite import side_by_side
 from lrpilot.envs.workers import Worker
 
 MakeProcess = Callable[[int], Process]  # number of the batch -> its process; must survive pickling
@@ -46,10 +45,6 @@ class Batches:
     def __init__(self, make: MakeProcess, numbers: Sequence[int]) -> None:
         self.processes = [make(number) for number in numbers]
 
-    def hidden_sizes(self) -> list[int]:
-        """Return the entries of the hidden state of each."""
-        return [process.hidden_size for process in self.processes]
-
     def seed(self, seeds: Sequence[np.random.SeedSequence]) -> None:
         """Restart the source of randomness of each."""
         for process, seed in zip(self.processes, seeds, strict=True):
@@ -78,13 +73,13 @@ class ProcessPool:
     What each batch does depends on its number and the seed alone, not on how many cores there are.
 
     Args:
-        make: Makes the process of a batch from its number.
+        make: Makes the process of a batch from its number; all are of one family.
         batches: N, all of the same number of runs.
         cores: How many operating-system processes compute them, with this one; divides N.
 
     Attributes:
         batch_size: Runs in all.
-        hidden_size: Entries of the hidden state: as many as the widest batch has.
+        hidden_size: Entries of the hidden state.
 
     Raises:
         ValueError: `cores` does not divide N.
@@ -98,14 +93,14 @@ class ProcessPool:
         self._dealt = dealt
         self._workers = [Worker(partial(Batches, make, numbers)) for numbers in dealt[1:]]
         self._here = Batches(make, dealt[0])
-        self.hidden_size = max(max(sizes) for sizes in self._all("hidden_sizes"))
-        self.batch_size = batches * self._here.processes[0].batch_size
+        first = self._here.processes[0]
+        self.batch_size, self.hidden_size = batches * first.batch_size, first.hidden_size
         self._seen: Seen | None = None
 
     def seed(self, seed: int | None) -> None:
         """Restart the sources of randomness of all batches."""
         seeds = np.random.SeedSequence(seed).spawn(len(self._order))
-        self._all("seed", *([seeds[number] for number in numbers] for numbers in self._dealt))
+        self._all("seed", seeds)
 
     def reset(self, slots: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Begin new runs in all slots, or in those that are marked; see `Process.reset`."""
@@ -117,7 +112,7 @@ class ProcessPool:
         return Transition(*self._joined("step", action)[:3])
 
     def hidden(self) -> NDArray[np.float32]:
-        """Return the hidden states, with zeros behind those of narrower batches, shape (B, hidden_size)."""
+        """Return the hidden states, shape (B, hidden_size)."""
         return self._last.hidden
 
     @property
@@ -136,20 +131,18 @@ class ProcessPool:
         return self._seen
 
     def _joined(self, method: str, of_runs: NDArray[Any]) -> Seen:
-        pieces = np.split(of_runs, len(self._order))
-        answers = self._all(method, *([pieces[number] for number in numbers] for numbers in self._dealt))
+        answers = self._all(method, np.split(of_runs, len(self._order)))
         batches = [seen for part in answers for seen in part]
-        columns = dict(zip(Seen._fields, zip(*(batches[place] for place in self._order), strict=True), strict=True))
-        hidden = side_by_side(columns.pop("hidden"), self.hidden_size)
-        self._seen = Seen(**{name: np.concatenate(parts) for name, parts in columns.items()}, hidden=hidden)
+        parts = zip(*(batches[place] for place in self._order), strict=True)
+        self._seen = Seen(*map(np.concatenate, parts))
         return self._seen
 
-    def _all(self, method: str, *arguments: Any) -> list[Any]:
-        """Call a method for each core, with an argument each or none."""
-        mine, *others = arguments or [()] * (1 + len(self._workers))
-        for worker, argument in zip(self._workers, others, strict=True):
-            worker.send(method, *([argument] if arguments else []))
-        here = getattr(self._here, method)(*([mine] if arguments else []))
+    def _all(self, method: str, of_batches: Sequence[Any]) -> list[Any]:
+        """Call a method of the batches of each core with what is for them."""
+        mine, *others = ([of_batches[number] for number in numbers] for numbers in self._dealt)
+        for worker, its in zip(self._workers, others, strict=True):
+            worker.send(method, its)
+        here = getattr(self._here, method)(mine)
         return [here, *(worker.receive() for worker in self._workers)]
 
 

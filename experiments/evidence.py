@@ -9,13 +9,14 @@ from typing import Any, cast
 
 from rich.console import Console
 
+from lrpilot.agents.export import check_control
 from lrpilot.agents.run import Run
 from lrpilot.configs import Recipe
 from lrpilot.configs.recipe import NetRecipe
 from lrpilot.experiments import chebyshev, network_report, real, table
 from lrpilot.experiments.compare import LEARNED, Comparison, compare, write
 from lrpilot.experiments.figures import draw_all
-from lrpilot.experiments.network_report import SHORT_RUNS, compare_on_networks
+from lrpilot.experiments.network_report import compare_on_networks
 from lrpilot.files import commit
 from lrpilot.policy import SchedulePolicy
 
@@ -24,6 +25,18 @@ More = Callable[[Comparison, Path, Path, Console], dict[str, Any]]  # result, po
 
 class AbstractEvidence(ABC):
     """How the policies of a family are shown to be good, or not."""
+
+    def check(self, policy: SchedulePolicy, recipe: Recipe) -> None:
+        """Refuse a policy that can't be compared.
+
+        Args:
+            policy: The policy.
+            recipe: The problems.
+
+        Raises:
+            PolicyError: It was trained to act in another way than runs are made.
+        """
+        check_control(policy, recipe.decisions)
 
     @abstractmethod
     def compare(
@@ -126,13 +139,8 @@ class OnNetworks(AbstractEvidence):
     def compare(
         self, recipe: Recipe, policies: Sequence[SchedulePolicy], folder: Path, json_path: Path | None, console: Console
     ) -> None:
-        """Compare, on short runs as well if the recipe has some; see `AbstractEvidence.compare`."""
-        networks = cast(NetRecipe, recipe)
-        compare_on_networks(networks, policies, folder, console, json_path)
-        if short := networks.on_short_runs:
-            console.print(f"the same networks on runs of {short.horizon} steps")
-            json_short = json_path and json_path.with_name(f"{json_path.stem}_{SHORT_RUNS}{json_path.suffix}")
-            compare_on_networks(short, policies, folder / SHORT_RUNS, console, json_short)
+        """Compare; see `AbstractEvidence.compare`."""
+        compare_on_networks(cast(NetRecipe, recipe), policies, folder, console, json_path)
 
     def after_training(self, run: Run, policy: SchedulePolicy, console: Console) -> dict[str, float]:
         """Compare; see `AbstractEvidence.after_training`."""
@@ -141,20 +149,13 @@ class OnNetworks(AbstractEvidence):
 
     def for_card(self, run: Run, policies: Sequence[SchedulePolicy], folder: Path, console: Console) -> dict[str, Any]:
         """Show everything; see `AbstractEvidence.for_card`. What a single run has shown already is taken over."""
-        results: dict[str, Any] = {}
-        whole = cast(NetRecipe, run.recipe)
-        for recipe, inside in ((whole, ""), (whole.on_short_runs, SHORT_RUNS)):
-            if recipe is None:
-                continue
-            if len(policies) == 1:
-                shutil.copytree(run.folder / inside / "figures", folder / inside / "figures", dirs_exist_ok=True)
-                shutil.copy(run.folder / inside / "compare.json", folder / inside)
-            else:
-                compare_on_networks(recipe, policies, folder / inside, console)
-            document = json.loads((folder / inside / "compare.json").read_text(encoding="utf-8"))
-            shown = {"steps": recipe.horizon, **network_report.for_card(document)}
-            results |= {"on_short_runs": shown} if inside else shown
-        return results
+        if len(policies) == 1:
+            shutil.copytree(run.folder / "figures", folder / "figures", dirs_exist_ok=True)
+            shutil.copy(run.folder / "compare.json", folder)
+        else:
+            self.compare(run.recipe, policies, folder, None, console)
+        document = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+        return {"steps": run.recipe.horizon, **network_report.for_card(document)}
 
 
 BOUNDED = Bounded()

@@ -33,7 +33,6 @@ AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above
 HIDDEN = "the same, gradients and weights hidden"
 UNTRAINED, REPLAY = "control: untrained policy", "control: replay of the mean schedule"
 PACEMAKER = "cosine"  # whose final loss is to be reached
-SHORT_RUNS = "shorter"  # folder of the comparison on short runs, inside that of the other
 
 
 def compare_on_networks(
@@ -64,7 +63,7 @@ def compare_on_networks(
     acts[UNTRAINED] = act_by(untrained(recipe))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        reads = policies[0].reads_gradients and recipe.in_use.decisions.loss_only < 1
+        reads = policies[0].reads_gradients and recipe.decisions.loss_only < 1
         bar = progress.add_task(f"{networks} test networks", total=2 * len(families) + len(acts) + 1 + reads)
         results = compare_networks(recipe, acts, networks, "test", lambda: progress.advance(bar), families)
         mean = results.learned[f"{LEARNED} 0"].action.mean((0, 2))

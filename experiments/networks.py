@@ -104,8 +104,7 @@ def unseen_networks(recipe: NetRecipe, count: int, replicas: int, role: Role, lo
     """
     alike = replace(recipe.problems, alike=2 * SCORED)
     runs = count * 2 * SCORED * replicas
-    networks = recipe.networks_only.in_use.model_copy(update={"problems": alike})
-    process = make_process(networks, role, runs, loss_only, replicas)
+    process = make_process(recipe.model_copy(update={"problems": alike}), role, runs, loss_only, replicas)
     process.seed(role_seed(role, count))
     process.reset()
     return set_lr_error(process, np.ones(runs))

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lrpilot.agents.ensemble import train_all
-from lrpilot.agents.export import check_control
 from lrpilot.agents.run import Run
 from lrpilot.agents.tensorboard_log import record_hparams
+from lrpilot.agents.train import train
 from lrpilot.configs import Recipe
 from lrpilot.envs.families import FAMILIES
 from lrpilot.files import make_folder
@@ -28,7 +27,8 @@ def train_agent(run: Run, console: Console, smoke: bool = False) -> None:
     """
     started = time.monotonic()
     console.print(f"[bold]{run.folder}[/]  (TensorBoard: make tensorboard; Ctrl-C is safe)")
-    policy = train_all(run, console)
+    policy = train(run, console)
+    policy.save(run.policy)
     trained = policy.card["trained"]
     console.print(f"exported {run.policy}: best on validation, after {trained['iterations']} iterations")
     scores = FAMILIES[run.recipe.env].shown_by.after_training(run, policy, console)
@@ -53,13 +53,13 @@ def compare_policies(
         smoke: Whether the recipe was made small, so that its results mean nothing.
 
     Raises:
-        PolicyError: A policy was trained to act in another way than the recipe's runs are made.
+        PolicyError: A policy can't be compared so; see `AbstractEvidence.check`.
     """
-    policies = [load_policy(name) for name in names]
+    policies, evidence = [load_policy(name) for name in names], FAMILIES[recipe.env].shown_by
     for policy in policies:
-        check_control(policy, recipe.decisions)
+        evidence.check(policy, recipe)
     make_folder(json_path.parent if json_path else folder)
-    FAMILIES[recipe.env].shown_by.compare(recipe, policies, folder, json_path, console)
+    evidence.compare(recipe, policies, folder, json_path, console)
     console.print(f"written to {json_path or folder}")
     if smoke:
         console.print(f"[bold]{SMOKE}[/]")

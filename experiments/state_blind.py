@@ -58,8 +58,8 @@ def kept(env: str) -> Path:
 
 
 def blindfolded(recipe: Recipe) -> Recipe:
-    """Return a recipe whose agent sees the time and its own LR, and is the same otherwise; one agent for all runs."""
-    return recipe.model_copy(update={"signals": BLIND, "extra_agents": {}})
+    """Return a recipe whose agent sees the time and its own LR, and is the same otherwise."""
+    return recipe.model_copy(update={"signals": BLIND})
 
 
 def train_blind(recipe: Recipe, root: Path, console: Console) -> SchedulePolicy:

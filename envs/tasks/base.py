@@ -21,13 +21,11 @@ class AbstractTask(ABC):
         batch_size: B, the number of runs.
         hidden_size: Entries of `hidden` a run.
         reference_name: What `reference` returns: "bound" or "base_lr".
-        reward_weight: What a nat of the log objective counts, shape (B,), or () for all runs.
     """
 
     batch_size: int
     hidden_size: int
     reference_name: str = "bound"
-    reward_weight: Floats | float = 1.0
 
     @abstractmethod
     def reset(self, rng: np.random.Generator, slots: NDArray[np.bool_] | None = None) -> None:

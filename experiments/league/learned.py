@@ -9,7 +9,6 @@ import yaml
 
 from lrpilot.arrays import Floats
 from lrpilot.configs import load_recipe
-from lrpilot.configs.recipe import merged
 from lrpilot.envs.process import Process
 from lrpilot.experiments.compare import untrained
 from lrpilot.experiments.league.document import Kind
@@ -159,12 +158,20 @@ def _untrained_universal() -> SchedulePolicy:
 
 
 def training_passes(policy: SchedulePolicy) -> float:
-    """Return the gradient evaluations of a policy's meta-training, of all its agents, from the recipe on its card."""
+    """Return the gradient evaluations of a policy's meta-training, from the recipe on its card.
+
+    Policies of earlier versions may hold several agents, which all count.
+    """
     recipe = yaml.safe_load(policy.card["trained"]["recipe"])
-    extra_agents = [merged(recipe, agent["overrides"]) for agent in recipe.get("extra_agents", {}).values()]
-    return sum(map(_passes, [recipe, *extra_agents]))
+    extra_agents = [agent["overrides"] for agent in recipe.get("extra_agents", {}).values()]
+    return sum(_passes(recipe, overrides) for overrides in ({}, *extra_agents))
 
 
-def _passes(recipe: dict[str, Any]) -> float:
-    ppo, decisions = recipe["ppo"], recipe["decisions"]
-    return float(ppo["iterations"] * ppo["parallel"] * decisions["decisions"] * np.mean(decisions["steps"]))
+def _passes(recipe: dict[str, Any], overrides: dict[str, Any]) -> float:
+    ppo, decisions = ({**recipe[section], **overrides.get(section, {})} for section in ("ppo", "decisions"))
+    if decisions.get("horizons"):
+        low, high = decisions["horizons"]  # drawn log-uniformly
+        steps = (high - low) / np.log(high / low) if low < high else low
+    else:
+        steps = decisions["decisions"] * np.mean(decisions["steps"])
+    return float(ppo["iterations"] * ppo["parallel"] * steps)

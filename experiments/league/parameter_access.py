@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrpilot.envs.tasks.base import AbstractTask
-from lrpilot.envs.tasks.composite import CompositeTask
+from lrpilot.envs.tasks.composite import AbstractCompositeTask
 from lrpilot.envs.tasks.linear.task import LinearTask
 from lrpilot.envs.tasks.nets.group import NetGroup
 from lrpilot.envs.tasks.nmf.task import NMFTask
@@ -260,5 +260,5 @@ def _(task: NetGroup) -> Sequence[AbstractParameterAccess]:
 
 
 @accesses.register
-def _(task: CompositeTask) -> Sequence[AbstractParameterAccess]:
+def _(task: AbstractCompositeTask) -> Sequence[AbstractParameterAccess]:
     return [access for part in task.parts for access in accesses(part)]

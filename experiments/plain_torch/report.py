@@ -95,6 +95,7 @@ def report(
     hidden: bool = False,
     store: Store | None = None,
     processes: int = PROCESSES,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """Run policies where they have not been run, and compare them with the baselines that are known.
 
@@ -108,6 +109,7 @@ def report(
         hidden: Hide gradients from them.
         store: Where runs are kept; by default `runs/plain_torch`.
         processes: Workers.
+        most: Networks, if not all of the role.
 
     Returns:
         Plain data: for each horizon the rows, with excess by network, and their figures.
@@ -115,7 +117,7 @@ def report(
     Raises:
         PolicyError: A policy can't be loaded.
     """
-    store, networks = store or Store(), networks_of(role)
+    store, networks = store or Store(), networks_of(role)[:most]
     paths = {load_policy(path).fingerprint: str(path) for path in policies}
     run_units(store, [unit for unit in units(networks, tuple(horizons)) if unit.linear], processes)
     wanted = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ import yaml
 
 from lrpilot.configs import ConfigError, Recipe, list_recipes, load_recipe
 from lrpilot.configs.load import HERE, dump
-from lrpilot.configs.recipe import merged
 from lrpilot.envs.families import FAMILIES
 
 
@@ -80,31 +80,42 @@ def test_every_setting_says_what_it_is() -> None:
         ("signals=[level, nope]", "signals must be different names out of progress"),
         ("signals=[level, level]", "signals must be different names out of progress"),
         ("comparison.tuning_problems=12", "must be the same multiple of 4"),
-        ("unseen=[cnn]", "unseen must be names of"),
+        ("unseen=[gru]", "unseen must be names of"),
     ],
 )
 def test_settings_that_do_not_fit_each_other(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_recipe("universal", [override])
-
-
-OLD = """
-env: universal
-decisions: {reflex: 2.0}
-ppo: {tail: 0.7, worst: -1.0}
-beside: {nmf: {share: 0.1, worth: 0.2, train: [wine], validation: [iris]}}
-further: {shorter: {below: 3, but: {decisions: {steps: [1]}, ppo: {tail: 0.3}}}}
-"""
+        load_recipe("nlp", [override])
 
 
 def test_keys_of_earlier_versions_are_read_in_files_and_overrides(tmp_path: Path) -> None:
-    old = merged(yaml.safe_load((HERE / "universal.yaml").read_text()), yaml.safe_load(OLD))
-    for key in ("extra_agents", "smoke"):
-        del old[key]
-    del old["decisions"]["spike_guard"], old["ppo"]["reward_scale"], old["ppo"]["reward_floor"]
+    old = yaml.safe_load((HERE / "cnn.yaml").read_text())
+    del old["smoke"], old["decisions"]["spike_guard"], old["ppo"]["reward_scale"], old["ppo"]["reward_floor"]
+    old["decisions"]["reflex"] = 2.0
+    old["ppo"] |= {"tail": 0.7, "worst": -1.0}
+    old |= {"extra_agents": {}, "extra_families": {}}  # as runs of earlier versions wrote them down
+    old["comparison"]["short_horizon"] = None
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(old))
-    recipe = load_recipe(tmp_path / "old.yaml", ["ppo.worst=-2.0", "further.shorter.but.horizon=120"])
+    recipe = load_recipe(tmp_path / "old.yaml", ["ppo.worst=-2.0"])
     assert (recipe.decisions.spike_guard, recipe.ppo.reward_scale, recipe.ppo.reward_floor) == (2.0, 0.7, -2.0)
-    assert recipe.extra_families_for("train")[0].reward_weight == 0.2
-    assert recipe.extra_recipes["shorter"].ppo.reward_scale == 0.3
-    assert recipe.extra_recipes["shorter"].horizon == 120
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("extra_agents", {"short": {"below": 3, "overrides": {}}}),
+        ("further", {"shorter": {"below": 3, "but": {}}}),
+        ("beside", {"nmf": {"share": 0.1}}),
+        ("comparison.short_horizon", 60),
+    ],
+)
+def test_keys_that_are_gone_are_named(key: str, value: object, tmp_path: Path) -> None:
+    message = f"key '{key.split('.')[-1]}' is gone, like the ensembles"
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("cnn", [f"{key}={json.dumps(value)}"])
+    section, _, last = key.rpartition(".")
+    whole = yaml.safe_load((HERE / "cnn.yaml").read_text())
+    (whole[section] if section else whole)[last] = value
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(whole))
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(tmp_path / "old.yaml")

@@ -47,7 +47,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def recipe() -> NetRecipe:
-    loaded = load_recipe("universal", [*LEVELS, *SMALL], smoke=True)
+    loaded = load_recipe("cnn", [*LEVELS, *SMALL], smoke=True)
     assert isinstance(loaded, NetRecipe)
     return loaded
 
@@ -102,7 +102,7 @@ def test_policies_see_the_gradients_that_they_were_trained_with(
         return np.zeros(observation.shape[1])
 
     decisions = replace(recipe.decisions, loss_only=share_hidden)
-    trained = recipe.model_copy(update={"decisions": decisions, "extra_agents": {}})
+    trained = recipe.model_copy(update={"decisions": decisions})
     run_from_wrong(watching, trained, np.ones(1), loss_only=hide)
     assert (np.array(seen[1:]) == (share_hidden < 1 and not hide)).all()
     assert len(seen) == recipe.decisions.decisions

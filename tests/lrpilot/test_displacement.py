@@ -15,9 +15,7 @@ def walk(*points: list[float]) -> list[DisplacementCosines]:
 
 
 def test_a_straight_line_persists_and_a_bounce_turns_back() -> None:
-    assert walk([0.0, 0.0], [3.0, 4.0]) == [
-        DisplacementCosines(0.0, 0.0, 0.0, 5.0, 0.0, 5.0)
-    ]
+    assert walk([0.0, 0.0], [3.0, 4.0]) == [DisplacementCosines(0.0, 0.0, 0.0, 5.0, 0.0, 5.0)]
     np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [9.0, 12.0])[-1], [1.0, 1.0, 1.0, 10.0, 0.0, 15.0])
     np.testing.assert_allclose(walk([0.0, 0.0], [3.0, 4.0], [0.0, 0.0])[-1], [-1.0, -1.0, -1.0, 5.0, 0.0, 0.0])
     across = walk([0.0, 0.0], [1.0, 0.0], [1.0, 2.0])[-1]

@@ -1,4 +1,4 @@
-"""The family of micro networks: what one agent for networks of any kind practises on."""
+"""The family `universal`: micro networks, which one agent for networks of any kind practises on."""
 
 from lrpilot.envs.data.datasets import load_dataset
 from lrpilot.envs.family import Family
@@ -67,8 +67,8 @@ DECISIONS = Decisions(
     penalty=2.0,
 )
 
-MICRO = Family(
-    name="micro",
+UNIVERSAL = Family(
+    name="universal",
     problems=MicroProblems,
     task=MicroTask,
     load=load_dataset,
@@ -78,4 +78,5 @@ MICRO = Family(
     not_for="fine-tuning, where a small LR is the point",
     env_id="lrpilot/Micro-v0",
     at_once=16,
+    evidence="lrpilot.experiments.plain_torch.evidence:PLAIN_TORCH",
 )

@@ -1,4 +1,4 @@
-"""The families of networks: `cnn`, `nlp` and `universal`."""
+"""The families of networks: `cnn` and `nlp`."""
 
 from collections.abc import Callable
 
@@ -69,15 +69,13 @@ DECISIONS = Decisions(
 TUNED = "runs whose LR you can tune: a tuned schedule is better still; "
 NETWORKS = (
     "fine-tuning, where a small LR is the point; "
-    "runs of fewer than {steps} steps; networks of more than about 10^5 parameters have not been tried"
+    "runs of fewer than 180 steps; networks of more than about 10^5 parameters have not been tried"
 )
 GUESSED = "LR as a multiple of your base LR, which may be wrong by a factor of 16; reads "
 GRADIENTS = "losses, and gradients and weights where it can"
 
 
-def _family(
-    name: str, env: str | None, what: str, problems: Callable[[], NetProblems], summary: str, not_for: str
-) -> Family:
+def _family(name: str, env: str, what: str, problems: Callable[[], NetProblems], summary: str, not_for: str) -> Family:
     return Family(
         name=name,
         problems=problems,
@@ -100,7 +98,7 @@ CNN = _family(
     lambda: NetProblems(data=("digits", "mnist", "mnist1d"), architectures=("cnn", "resnet")),
     f"convolutional networks on images and signals; {GUESSED}{GRADIENTS}",
     "loops that hide the gradients (zero_grad before the step of the scheduler), if the base LR may be 4 times too "
-    "high or more: by losses alone 5 of 96 such runs diverged on test networks; " + NETWORKS.format(steps="180"),
+    "high or more: by losses alone 5 of 96 such runs diverged on test networks; " + NETWORKS,
 )
 NLP = _family(
     "nlp",
@@ -108,13 +106,5 @@ NLP = _family(
     "a small network on text",
     lambda: NetProblems(data=("docstrings", "manual"), architectures=("byte_cnn", "gru", "transformer")),
     f"networks on text; {GUESSED}{GRADIENTS}",
-    TUNED + NETWORKS.format(steps="180"),
-)
-UNIVERSAL = _family(
-    "universal",
-    None,
-    "a small network of any kind",
-    NetProblems,
-    f"any network, losses are enough; {GUESSED}{GRADIENTS}, on runs of up to 539 steps",
-    TUNED + NETWORKS.format(steps="sixty"),
+    TUNED + NETWORKS,
 )

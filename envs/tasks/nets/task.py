@@ -6,12 +6,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpilot.envs.tasks.composite import CompositeTask
+from lrpilot.envs.tasks.composite import AbstractCompositeTask
 from lrpilot.envs.tasks.nets.group import NetGroup
 from lrpilot.envs.tasks.nets.problems import NetProblems, draw_structure, suitable
 
 
-class NetTask(CompositeTask):
+class NetTask(AbstractCompositeTask):
     """Mini-batch training of networks by cross-entropy, with SGD or AdamW and a base LR that is wrong.
 
     Each group of `problems.alike` problems has its own data set, architecture, optimizer and size of

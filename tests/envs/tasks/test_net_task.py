@@ -121,15 +121,15 @@ def test_replicas_share_all_but_the_lr() -> None:
 @pytest.mark.parametrize(("data", "architecture"), [("digits_flat", "mlp"), *ONE_EACH])
 def test_a_diverging_neighbour_changes_no_bit(data: str, architecture: str) -> None:
     problems = replace(SMALL, data=(data,), architectures=(architecture,), batch_sizes=(8,))
-    calm, extra_families = task(4, problems), task(4, problems)
+    calm, shaken = task(4, problems), task(4, problems)
     lr = 0.1 * calm.reference() / calm.groups[0].batch.lr_error.numpy()
     wild = np.where(np.arange(4) == 1, 1e30, lr)
     for _ in range(8):
-        losses, disturbed = calm.sgd_step(lr), extra_families.sgd_step(wild)
+        losses, disturbed = calm.sgd_step(lr), shaken.sgd_step(wild)
     others = np.array([0, 2, 3])
     np.testing.assert_array_equal(losses[others], disturbed[others])
-    np.testing.assert_array_equal(calm.weights()[others], extra_families.weights()[others])
-    np.testing.assert_array_equal(calm.objective()[others], extra_families.objective()[others])
+    np.testing.assert_array_equal(calm.weights()[others], shaken.weights()[others])
+    np.testing.assert_array_equal(calm.objective()[others], shaken.objective()[others])
     assert losses[1] != disturbed[1]
 
 
