@@ -1,13 +1,13 @@
 """What a policy learned, made visible: python -m lrpilot.experiments.probes (or make probes), for all shipped policies.
 
-For each a response surface; for those of networks also the schedules that they choose on probe tasks.
+For each a response surface; for those that begin with a base LR also the schedules that they choose on probe tasks.
 """
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ from lrpilot.agents.evaluate import play
 from lrpilot.agents.problem_sets import make_process, role_seed
 from lrpilot.arrays import Floats
 from lrpilot.configs import Recipe, load_recipe
-from lrpilot.configs.recipe import NetRecipe
+from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.process import Process
 from lrpilot.experiments.networks import set_lr_error
 from lrpilot.policy import SchedulePolicy, list_policies, load_policy
@@ -25,7 +25,7 @@ from lrpilot.signals import SIGNAL_NAMES
 from lrpilot.summary import NEWEST_FAST, NEWEST_SLOW, NEWEST_SLOWEST, RANGE
 
 RESULTS = Path("docs") / "results"
-RUNS = 24  # of each probe
+RUNS, ALIKE = 24, 4  # of each probe, and those that share a network where whole batches do
 STEEPEST = 0.2  # nats an interval, at the ends of the response surface
 
 
@@ -36,7 +36,7 @@ class Probe:
     Attributes:
         title: What is different.
         error: Base LR over the one that seems right at the start.
-        problems: Fields of the distribution of problems that are changed.
+        problems: Fields of the distribution of problems that are changed, where it has them.
     """
 
     title: str
@@ -48,13 +48,12 @@ PROBES = (
     Probe("base LR as guessed", 1.0, {}),
     Probe("base LR ÷ 16", 1 / 16, {}),
     Probe("base LR × 16", 16.0, {}),
-    Probe("noisy: mini-batches of 2", 1.0, {"batch_sizes": (2,)}),
-    Probe("60 % of the labels random", 1.0, {"label_noise": (0.6, 0.6)}),
+    Probe("noisy: mini-batches of 2", 1.0, {"batch_sizes": (2,), "batch": (2, 2)}),
+    Probe("60 % of the labels random", 1.0, {"label_noise": (0.6, 0.6), "clean": 0.0}),
 )
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """B runs under a policy, K decisions each.
 
     Attributes:
@@ -68,16 +67,22 @@ class Trace:
     shares: Floats
 
 
-def trace(policy: SchedulePolicy, process: Process) -> Trace:
+def trace(policy: SchedulePolicy, batches: Iterable[Process]) -> Trace:
     """Play runs to the end and record what the policy saw and did.
 
     Args:
         policy: The policy.
-        process: Runs at their start.
+        batches: Runs at their start, all of one horizon.
 
     Returns:
         The record.
     """
+    parts = [_trace(policy, process) for process in batches]
+    observation, log_lr = (np.concatenate(of_parts, -1) for of_parts in zip(*(part[:2] for part in parts), strict=True))
+    return Trace(observation, log_lr, parts[0].shares)
+
+
+def _trace(policy: SchedulePolicy, process: Process) -> Trace:
     seen: list[Floats] = []
 
     def act(observation: NDArray[Any], _: int) -> NDArray[Any]:
@@ -88,22 +93,26 @@ def trace(policy: SchedulePolicy, process: Process) -> Trace:
     return Trace(np.array(seen), episodes.log_multiple, episodes.shares)
 
 
-def start(recipe: Recipe, probe: Probe) -> Process:
-    """Return the runs of a probe at their start, on the data sets of validation."""
-    if isinstance(recipe, NetRecipe):
-        problems = replace(recipe.problems, **probe.problems)
-        recipe = recipe.networks_only.in_use.model_copy(update={"problems": problems})
-    process = make_process(recipe, "validation", RUNS)
-    process.seed(role_seed("validation", RUNS))
-    process.reset()
-    return set_lr_error(process, np.full(RUNS, probe.error)) if isinstance(recipe, NetRecipe) else process
+def start(recipe: Recipe, probe: Probe) -> list[Process]:
+    """Return the runs of a probe at their start, in batches, on the data sets of validation."""
+    changed = {field.name for field in fields(recipe.problems)} & probe.problems.keys()
+    problems = replace(recipe.problems, **{name: probe.problems[name] for name in changed})
+    recipe, family = recipe.model_copy(update={"problems": problems}), FAMILIES[recipe.env]
+    size = RUNS if family.at_once >= RUNS else ALIKE
+    batches = []
+    for number in range(RUNS // size):
+        process = make_process(recipe, "validation", size)
+        process.seed(role_seed("validation", RUNS + number))
+        process.reset()
+        batches.append(set_lr_error(process, np.full(size, probe.error)))
+    return batches
 
 
-def schedules(policy: SchedulePolicy, recipe: NetRecipe, probes: Sequence[Probe] = PROBES) -> Figure:
+def schedules(policy: SchedulePolicy, recipe: Recipe, probes: Sequence[Probe] = PROBES) -> Figure:
     """Draw the LR over the one that seems right, for every run of every probe.
 
     Args:
-        policy: A policy for networks.
+        policy: One that begins with a base LR.
         recipe: The distribution of problems.
         probes: One panel each.
 
@@ -193,7 +202,7 @@ def draw(name: str, folder: Path) -> list[Path]:
     """
     policy, recipe = load_policy(name), load_recipe(name)
     figures = {"response": response(policy, recipe)}
-    if isinstance(recipe, NetRecipe):
+    if FAMILIES[recipe.env].reference == "base LR":
         figures["probes"] = schedules(policy, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

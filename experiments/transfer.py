@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from lrpilot.agents.evaluate import act_by
-from lrpilot.agents.export import check_control
-from lrpilot.configs import load_recipe
+from lrpilot.configs import Recipe, load_recipe
 from lrpilot.configs.load import HERE
 from lrpilot.configs.recipe import NetRecipe
+from lrpilot.control import Control
 from lrpilot.experiments.network_figures import REFERENCE
 from lrpilot.experiments.networks import ERRORS, NetworkResults, Tick, compare_networks
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.files import commit, write_json
-from lrpilot.policy import list_policies, load_policy
+from lrpilot.policy import SchedulePolicy, list_policies, load_policy
 
 ROWS = HERE / "comparisons" / "transfer.yaml"
 RESULTS = Path("docs") / "results" / "transfer.json"
@@ -62,7 +62,7 @@ class Transfer:
 
 
 def transfers(rows: dict[str, dict[str, Any]], networks: int, tick: Tick = lambda: None) -> Iterator[Transfer]:
-    """Run the rows, one after the other, once all of their policies are known to fit.
+    """Run the rows, one after the other, once all of their policies are known.
 
     Args:
         rows: By name: the policy, the recipe and the overrides that make it another place.
@@ -73,19 +73,22 @@ def transfers(rows: dict[str, dict[str, Any]], networks: int, tick: Tick = lambd
         What became of each.
 
     Raises:
-        PolicyError: A policy does not exist or acts in another way than the recipe's runs are made.
+        PolicyError: A policy does not exist.
     """
     ready = []
     for name, row in rows.items():
-        recipe = load_recipe(row["recipe"], row["overrides"])
-        assert isinstance(recipe, NetRecipe)
         policy = load_policy(row["policy"])
-        check_control(policy, recipe.decisions)
-        ready.append((name, row, recipe, policy))
-    for name, row, recipe, policy in ready:
-        acts = {"learned": act_by(policy)}
-        results = compare_networks(recipe, acts, networks, tick=tick, families=BASELINES)
-        yield _summary(name, row["policy"], results)
+        ready.append((name, row["policy"], acting_as(policy, load_recipe(row["recipe"], row["overrides"])), policy))
+    for name, policy_name, recipe, policy in ready:
+        results = compare_networks(recipe, {"learned": act_by(policy)}, networks, tick=tick, families=BASELINES)
+        yield _summary(name, policy_name, results)
+
+
+def acting_as(policy: SchedulePolicy, recipe: Recipe) -> NetRecipe:
+    """Return a recipe of networks with decisions that are made as a policy makes them."""
+    assert isinstance(recipe, NetRecipe)
+    own = {field.name: getattr(policy.control, field.name) for field in fields(Control)}
+    return recipe.model_copy(update={"decisions": replace(recipe.decisions, **own)})
 
 
 def _summary(name: str, policy: str, results: NetworkResults) -> Transfer:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lrpilot.card import control_entries
 from lrpilot.configs import Recipe, load_recipe
-from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.tasks.nets.task import NetTask
 from lrpilot.experiments import probes
 from lrpilot.experiments.probes import PROBES, draw, response, schedules, start, sustained, trace
@@ -21,31 +21,40 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "RUNS", 4)
 
 
-def networks() -> NetRecipe:
-    recipe = load_recipe("universal", ["problems.architectures=[mlp]", "data.validation=[diabetes]"], smoke=True)
-    assert isinstance(recipe, NetRecipe)
-    return recipe
+def networks() -> Recipe:
+    return load_recipe("cnn", ["problems.architectures=[mlp]", "data.validation=[diabetes]"], smoke=True)
 
 
-def climbing() -> SchedulePolicy:
-    decisions = networks().decisions
+def micro() -> Recipe:
+    return load_recipe("universal", ["problems.classes=[perceptron]"], smoke=True)
+
+
+def climbing(recipe: Recipe) -> SchedulePolicy:
     return SchedulePolicy(
-        {"name": "climbing", "signals": ["change"], "action": "multiple_of_base", "decisions": decisions.decisions}
-        | {"log_low": decisions.log_low, "log_high": decisions.log_high, "anchor": decisions.anchor}
-        | {"max_change": decisions.max_change, "log_start": decisions.log_start},
+        {"name": "climbing", "signals": ["change"], **control_entries(recipe.decisions)},
         ((np.full((1, 1), -0.5, np.float32), np.full(1, 0.1, np.float32)),),
     )
 
 
 def test_probes_differ_in_what_their_titles_say() -> None:
-    recipe = networks()
-    usual, low, high, noisy, random = (start(recipe, probe) for probe in PROBES)
+    usual, low, high, noisy, random = (start(networks(), probe)[0] for probe in PROBES)
     np.testing.assert_allclose(low.reference * 16, usual.reference)
     np.testing.assert_allclose(high.reference / 16, usual.reference)
     assert isinstance(noisy.task, NetTask)
     assert isinstance(random.task, NetTask)
     assert noisy.task.groups[0].structure.batch == 2
     assert (random.task.groups[0].batch.label_noise == 0.6).all()
+
+
+def test_probes_of_micro_networks_have_several_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "RUNS", 24)
+    usual, low, _, noisy, random = (start(micro(), probe) for probe in PROBES)
+    assert len({process.task.structure.network.size for process in usual}) > 3  # type: ignore[attr-defined]
+    assert sum(process.batch_size for process in usual) == 24
+    for one, other in zip(usual, low, strict=True):
+        np.testing.assert_allclose(other.reference * 16, one.reference)
+    assert all(process.task.structure.rows == 2 for process in noisy)  # type: ignore[attr-defined]
+    assert all((process.task.settings.label_noise == 0.6).all() for process in random)  # type: ignore[attr-defined]
 
 
 def test_a_sustained_slope_is_what_the_signals_would_show() -> None:
@@ -62,8 +71,9 @@ def test_a_sustained_slope_is_what_the_signals_would_show() -> None:
         np.testing.assert_allclose(expected[2:, column], np.array(seen)[2:, column], rtol=1e-6, atol=1e-9)
 
 
-def test_schedules_and_responses_are_drawn(tmp_path: Path) -> None:
-    recipe, policy = networks(), climbing()
+@pytest.mark.parametrize("recipe", [networks(), micro()], ids=["cnn", "universal"])
+def test_schedules_and_responses_are_drawn(recipe: Recipe) -> None:
+    policy = climbing(recipe)
     record = trace(policy, start(recipe, PROBES[0]))
     assert record.log_lr.shape == (recipe.decisions.decisions, 4)
     assert record.observation.shape == (recipe.decisions.decisions, len(SIGNAL_NAMES), 4)
