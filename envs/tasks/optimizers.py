@@ -41,6 +41,7 @@ class AbstractOptimizer(ABC):
         self.momentum, self.beta2, self.weight_decay = (entry.to(like.dtype, copy=True)[:, None] for entry in hyper)
         self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
         self.steps = torch.zeros(len(like), 1, dtype=like.dtype)
+        self._scratch = torch.empty_like(like)  # (B, P): new memory at each step would cost more than the arithmetic
 
     @abstractmethod
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
@@ -83,7 +84,7 @@ class SGD(AbstractOptimizer):
 
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
-        gradient = torch.addcmul(gradient, self.weight_decay, parameters)
+        gradient = torch.addcmul(gradient, self.weight_decay, parameters, out=self._scratch)
         self.first.mul_(self.momentum).add_(gradient)
         update = gradient.addcmul_(self.momentum, self.first) if self.nesterov else self.first
         parameters.addcmul_(update, lr[:, None], value=-1)
@@ -119,10 +120,11 @@ class AdamW(AbstractOptimizer):
         """Make one step; see `AbstractOptimizer.step`."""
         self.steps += 1
         self.first.lerp_(gradient, 1 - self.momentum)
-        self.second.mul_(self.beta2).add_(gradient.square().mul_(1 - self.beta2))
-        size = self.second.sqrt().div_((1 - self.beta2**self.steps).sqrt()).add_(EPSILON)
+        self.second.mul_(self.beta2).add_(torch.square(gradient, out=self._scratch).mul_(1 - self.beta2))
+        size = torch.sqrt(self.second, out=self._scratch).div_((1 - self.beta2**self.steps).sqrt()).add_(EPSILON)
         parameters.mul_(1 - lr[:, None] * self.weight_decay)
-        parameters.addcmul_(self.first / size, lr[:, None] / (1 - self.momentum**self.steps), value=-1)
+        update = torch.div(self.first, size, out=size)
+        parameters.addcmul_(update, lr[:, None] / (1 - self.momentum**self.steps), value=-1)
 
 
 class RMSprop(AbstractOptimizer):
@@ -143,9 +145,11 @@ class RMSprop(AbstractOptimizer):
 
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
-        gradient = torch.addcmul(gradient, self.weight_decay, parameters)
-        self.second.mul_(self.beta2).add_(gradient.square().mul_(1 - self.beta2))
-        self.first.mul_(self.momentum).add_(gradient / (self.second.sqrt() + EPSILON))
+        gradient = torch.addcmul(gradient, self.weight_decay, parameters, out=self._scratch)
+        size = gradient.square()
+        self.second.mul_(self.beta2).add_(size.mul_(1 - self.beta2))
+        size = torch.sqrt(self.second, out=size).add_(EPSILON)
+        self.first.mul_(self.momentum).add_(torch.div(gradient, size, out=size))
         parameters.addcmul_(self.first, lr[:, None], value=-1)
 
 
@@ -171,7 +175,7 @@ class Adamax(AbstractOptimizer):
 
     def step(self, parameters: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Make one step; see `AbstractOptimizer.step`."""
-        gradient = torch.addcmul(gradient, self.weight_decay, parameters)
+        gradient = torch.addcmul(gradient, self.weight_decay, parameters, out=self._scratch)
         self.steps += 1
         self.first.lerp_(gradient, 1 - self.momentum)
         self.second = torch.maximum(self.beta2 * self.second, gradient.abs().add_(EPSILON))

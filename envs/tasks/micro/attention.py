@@ -9,11 +9,11 @@ from lrpilot.envs.tasks.micro.layers import (
     ACTIVATIONS,
     Attention,
     Dense,
-    Embedding,
     Norm,
     Parameter,
     Style,
     Views,
+    embedding,
     parameters_of,
 )
 from lrpilot.envs.tasks.micro.network import LABELS, AbstractNetwork
@@ -30,9 +30,9 @@ class _Block:
         self.activation = ACTIVATIONS[style.activation]
         self.parameters = parameters_of(*self.norms, self.attention, self.into, self.out)
 
-    def __call__(self, views: Views, x: Tensor, weights: Tensor, positions: int) -> Tensor:
+    def __call__(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
         first, second = self.norms
-        x = x + self.attention(views, first(views, x, weights), positions)
+        x = x + self.attention(views, first(views, x, weights))
         return x + self.out(views, self.activation(self.into(views, second(views, x, weights))))
 
 
@@ -42,24 +42,24 @@ class _Transformer:
     def __init__(
         self, length: int, width: int, heads: int, blocks: int, causal: bool, outputs: int, style: Style
     ) -> None:
-        self.length, self.width = length, width
         self.blocks = [_Block(f"block{k}", width, heads, causal, style) for k in range(blocks)]
         self.norm, self.head = Norm("norm", style.norm, width, style.learned), Dense("head", width, outputs)
-        places = Parameter("positions", (length, width), 0.1)
+        places = Parameter("positions", (width, 1, length), 0.1)
         self.parameters = [places, *parameters_of(*self.blocks, self.norm, self.head)]
 
     def __call__(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map vectors (B, n, T, width) to (B, n·T, width)."""
-        x = (x + views["positions"][:, None]).view(x.shape[0], -1, self.width)
+        """Map vectors (B, width, n, T) to the same shape; the rows are sample by sample."""
+        x = x + views["positions"]
         for block in self.blocks:
-            x = block(views, x, weights, self.length)
+            x = block(views, x, weights)
         return self.norm(views, x, weights)
 
     @staticmethod
     def draw(draws: Draws) -> tuple[int, int, int]:
         """Draw width, heads and blocks."""
+        width = max(draws.width(24) // 4, 1) * 4  # products of other sizes differ between replicas in the last bits
         heads = 2 ** draws.even(0, 2)
-        return max(draws.width(24) // heads, 2) * heads, heads, draws.even(1, 2)
+        return width, heads if width >= 4 * heads else 1, draws.even(1, 2)
 
 
 class AttentionLM(AbstractNetwork):
@@ -80,19 +80,23 @@ class AttentionLM(AbstractNetwork):
     def __init__(self, length: int, symbols: int, width: int, heads: int, blocks: int, style: Style) -> None:
         self.shape, self.symbols, self.outputs = (length,), symbols, symbols
         self.normalised = style.norm != "none"
-        self.table = Embedding("table", symbols, width)
+        self.table = embedding("table", symbols, width)
         self.body = _Transformer(length, width, heads, blocks, True, symbols, style)
         self.parameters = [*self.table.parameters, *self.body.parameters]
 
     @classmethod
     def draw(cls, draws: Draws, outputs: int) -> Self:
         """Draw a structure."""
-        return cls(draws.even(5, 12), draws.whole(6, 32), *_Transformer.draw(draws), draws.style(("layer",)))
+        return cls(4 * draws.even(1, 3), draws.whole(6, 32), *_Transformer.draw(draws), draws.style(("layer",)))
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return the rows sample by sample, as attention needs them: (G, channels, n, T)."""
+        return x.transpose(2, 3).contiguous()
 
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map symbols (B, n, T) to (B, n, T, symbols)."""
+        """Map symbols (B, symbols, n, T) to (B, symbols, T, n)."""
         h = self.body(views, self.table(views, x), weights)
-        return self.body.head(views, h).view(*x.shape, self.symbols)
+        return self.body.head(views, h).transpose(2, 3)
 
 
 class AttentionClassifier(AbstractNetwork):
@@ -125,7 +129,7 @@ class AttentionClassifier(AbstractNetwork):
         self.kind = "symbols" if symbols else "signal"  # type: ignore[misc]
         self.shape = (length,) if symbols else (length, channels)
         self.symbols, self.outputs, self.normalised = symbols, outputs, style.norm != "none"
-        self.table, self.entry = Embedding("table", symbols, width), Dense("entry", channels, width)
+        self.table, self.entry = embedding("table", symbols, width), Dense("entry", channels, width)
         self.body = _Transformer(length, width, heads, blocks, False, outputs, style)
         first = self.table.parameters if symbols else self.entry.parameters
         self.parameters = [*first, *self.body.parameters]
@@ -134,15 +138,14 @@ class AttentionClassifier(AbstractNetwork):
     def draw(cls, draws: Draws, outputs: int) -> Self:
         """Draw a structure."""
         symbols = draws.whole(6, 32) if draws.chance(0.5) else 0
-        length, channels = draws.even(5, 12), draws.whole(1, 8)
+        length, channels = 4 * draws.even(1, 3), draws.whole(1, 8)
         return cls(length, channels, symbols, *_Transformer.draw(draws), outputs, draws.style(("layer",)))
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return the rows sample by sample, as attention needs them: (G, channels, n, T)."""
+        return x.transpose(2, 3).contiguous()
+
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map symbols (B, n, T), or a signal (B, n, T, channels), to (B, n, outputs)."""
-        runs, samples, length = x.shape[:3]
-        if self.symbols:
-            h = self.table(views, x)
-        else:
-            h = self.entry(views, x.reshape(runs, samples * length, -1)).view(runs, samples, length, -1)
-        h = self.body(views, h, weights).view(runs, samples, length, -1)
-        return self.body.head(views, h.mean(2))
+        """Map symbols (B, symbols, n, T), or a signal (B, channels, n, T), to (B, outputs, n)."""
+        h = (self.table if self.symbols else self.entry)(views, x)
+        return self.body.head(views, self.body(views, h, weights).mean(3))

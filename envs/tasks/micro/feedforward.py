@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from lrpilot.envs.tasks.micro.draws import Draws
+from lrpilot.envs.tasks.micro.functions import windows
 from lrpilot.envs.tasks.micro.layers import (
     ACTIVATIONS,
     Dense,
@@ -13,8 +14,6 @@ from lrpilot.envs.tasks.micro.layers import (
     Style,
     Views,
     parameters_of,
-    windows_1d,
-    windows_2d,
 )
 from lrpilot.envs.tasks.micro.network import AbstractNetwork
 
@@ -47,7 +46,7 @@ class Perceptron(AbstractNetwork):
         return cls(inputs, draws.width(), draws.even(*draws.ranges.depth), outputs, draws.style())
 
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (B, n, inputs) to (B, n, outputs)."""
+        """Map (B, inputs, n) to (B, outputs, n)."""
         for k, layer in enumerate(self.hidden):
             y = layer(views, x, weights)
             x = x + y if self.residual and k > 0 else y
@@ -82,7 +81,7 @@ class Autoencoder(AbstractNetwork):
         return cls(inputs, draws.width(), draws.whole(2, max(2, min(inputs // 2, 16))), draws.style())
 
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (B, n, inputs) to the same shape."""
+        """Map (B, inputs, n) to the same shape."""
         code = self.code(views, self.encoder(views, x, weights))
         return self.head(views, self.decoder(views, code, weights))
 
@@ -119,11 +118,14 @@ class Conv1d(AbstractNetwork):
         length, channels = draws.even(6, 12), draws.whole(1, 8)
         return cls(length, channels, draws.width(20), draws.even(1, 3), draws.chance(0.5), outputs, draws.style())
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return the windows of the first convolution."""
+        return windows(x)
+
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (B, n, T, channels) to (B, n, outputs)."""
-        runs, samples, length = x.shape[:3]
+        """Map windows (B, 3 · channels, T, n) to (B, outputs, n)."""
         for k, layer in enumerate(self.layers):
-            y = layer(views, windows_1d(x).view(runs, samples * length, -1), weights).view(runs, samples, length, -1)
+            y = layer(views, windows(x) if k > 0 else x, weights)
             x = x + y if self.residual and k > 0 else y
         pooled = x.amax(2) if self.maximum else x.mean(2)
         return self.head(views, self.hidden(views, pooled, weights))
@@ -161,24 +163,34 @@ class Conv2d(AbstractNetwork):
         width, strided = draws.width(10), draws.chance(0.5)
         return cls(int(side), int(channels), width, draws.even(2, 3), strided, outputs, draws.style())
 
+    @property
+    def products(self) -> int:
+        """Multiplications of a forward pass of one sample; each convolution but the first sees a quarter as much."""
+        sides = [self.shape[0]]
+        for _ in self.layers[1:]:
+            sides.append(-(-sides[-1] // 2) if self.strided else sides[-1] // 2)
+        each = (layer.dense.inputs * layer.dense.outputs for layer in self.layers)
+        return sum(side**2 * weights for side, weights in zip(sides, each, strict=True))
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return the windows of the first convolution."""
+        return windows(x)
+
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (B, n, side, side, channels) to (B, n, outputs)."""
-        runs, samples = x.shape[:2]
-        for k, layer in enumerate(self.layers):
-            if k > 0 and not self.strided:
-                x = _halved(x)
-            windows = windows_2d(x, 2 if k > 0 and self.strided else 1)
-            side = windows.shape[2]
-            x = layer(views, windows.view(runs, samples * side * side, -1), weights)
-            x = x.view(runs, samples, side, side, -1)
-        return self.head(views, x.mean((2, 3)))
+        """Map windows (B, 9 · channels, side, side, n) to (B, outputs, n)."""
+        x = self.layers[0](views, x, weights)
+        for layer in self.layers[1:]:
+            x = layer(views, windows(x, 2) if self.strided else windows(_halved(x)), weights)
+        return self.head(views, x.flatten(2, 3).mean(2))
 
 
 def _halved(x: Tensor) -> Tensor:
-    """Means over 2 × 2 squares; an odd last row or column is dropped: (B, n, H, W, c) to (B, n, H // 2, W // 2, c)."""
-    runs, samples, height, width, channels = x.shape
+    """Means over 2 × 2 squares; an odd last row or column is dropped: (B, c, H, W, n) to (B, c, H // 2, W // 2, n)."""
+    runs, channels, height, width, samples = x.shape
     even = x[:, :, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(runs, samples, height // 2, 2, width // 2, 2, channels).mean((3, 5))
+    upper, lower = even.view(runs, channels, height // 2, 2, -1, samples).unbind(3)
+    left, right = (upper + lower).view(runs, channels, height // 2, width // 2, 2, samples).unbind(4)
+    return (left + right) / 4
 
 
 class Mixer(AbstractNetwork):
@@ -216,16 +228,11 @@ class Mixer(AbstractNetwork):
         return cls(length, channels, width, draws.even(1, 2), outputs, draws.style(("layer",)))
 
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (B, n, T, channels) to (B, n, outputs)."""
-        runs, samples, length = x.shape[:3]
-        x = self.entry(views, x.reshape(runs, samples * length, -1))
+        """Map (B, channels, T, n) to (B, outputs, n)."""
+        x = self.entry(views, x)
         for axis, norm, into, out in self.blocks:
             y = norm(views, x, weights)
-            if axis == "positions":
-                y = y.view(runs, samples, length, -1).transpose(2, 3)
-                shape = y.shape
-                y = out(views, self.activation(into(views, y.reshape(runs, -1, length))))
-                x = x + y.view(shape).transpose(2, 3).reshape(x.shape)
-            else:
-                x = x + out(views, self.activation(into(views, y)))
-        return self.head(views, x.view(runs, samples, length, -1).mean(2))
+            y = y.transpose(1, 2) if axis == "positions" else y
+            y = out(views, self.activation(into(views, y)))
+            x = x + (y.transpose(1, 2) if axis == "positions" else y)
+        return self.head(views, x.mean(2))

@@ -1,7 +1,7 @@
 """Layers of B networks at once: every weight has a leading axis of runs, and every product is a batched one.
 
-Activations have shape (B, rows, width). Where samples have positions, the rows are sample by sample:
-rows = samples × positions.
+Activations have shape (B, channels, rows): channels first, as narrow last axes are slow. Where samples have positions,
+the rows are all samples at the first position, then all at the second: (B, channels, T, n) without a copy.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-EPSILON = 1e-5  # of the normalisations, torch's default
+from lrpilot.envs.tasks.micro.functions import attended, normalised, tanh
 
 Views = Mapping[str, Tensor]  # parameters by name, each of shape (B, *shape)
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "tanh": torch.tanh,
+    "tanh": tanh,
     "gelu": functional.gelu,
     "leaky_relu": functional.leaky_relu,
     "silu": functional.silu,
@@ -69,12 +69,12 @@ class Style(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """x W + b in each run; W is (inputs, outputs), that is PyTorch's transposed.
+    """W x + b in each run.
 
     Attributes:
         name: Of the layer.
-        inputs: Width before.
-        outputs: Width behind.
+        inputs: Channels before.
+        outputs: Channels behind.
         gain: Standard deviation of the initial weights times √inputs.
         bias: Whether there is b.
     """
@@ -87,14 +87,28 @@ class Dense(NamedTuple):
 
     @property
     def parameters(self) -> list[Parameter]:
-        """Weight and bias."""
-        weight = Parameter(f"{self.name}.weight", (self.inputs, self.outputs), self.gain / self.inputs**0.5)
-        return [weight, Parameter(f"{self.name}.bias", (1, self.outputs), 0.0)] if self.bias else [weight]
+        """Weight (outputs, inputs) and bias (outputs, 1)."""
+        weight = Parameter(f"{self.name}.weight", (self.outputs, self.inputs), self.gain / self.inputs**0.5)
+        return [weight, Parameter(f"{self.name}.bias", (self.outputs, 1), 0.0)] if self.bias else [weight]
 
     def __call__(self, views: Views, x: Tensor) -> Tensor:
-        """Map (B, rows, inputs) to (B, rows, outputs)."""
+        """Map (B, inputs, …) to (B, outputs, …)."""
+        flat = x if x.ndim == 3 else x.flatten(2)
         weight = views[f"{self.name}.weight"]
-        return torch.baddbmm(views[f"{self.name}.bias"], x, weight) if self.bias else torch.bmm(x, weight)
+        y = torch.baddbmm(views[f"{self.name}.bias"], weight, flat) if self.bias else torch.bmm(weight, flat)
+        return y if x.ndim == 3 else y.view(len(x), self.outputs, *x.shape[2:])
+
+
+def embedding(name: str, symbols: int, width: int, std: float = 0.3) -> Dense:
+    """Return a layer with a learned vector for each symbol, for symbols given as channels: 1 for one of them, else 0.
+
+    Args:
+        name: Of the layer.
+        symbols: How many there are.
+        width: Size of a vector.
+        std: Of the initial entries.
+    """
+    return Dense(name, symbols, width, std * symbols**0.5, bias=False)
 
 
 class Norm(NamedTuple):
@@ -117,31 +131,29 @@ class Norm(NamedTuple):
         """Gain and shift, if they are learned."""
         if self.kind == "none" or not self.learned:
             return []
-        shape = (1, self.width)
+        shape = (self.width, 1)
         return [Parameter(f"{self.name}.gain", shape, 0.0, 1.0), Parameter(f"{self.name}.shift", shape, 0.0)]
 
     def __call__(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Normalise x (B, rows, width); the weights of the samples (B, 1, samples) have sum 1."""
+        """Normalise x (B, width, …, n); the weights of the samples (B, 1, n) have sum 1."""
         if self.kind == "none":
             return x
-        if self.kind == "layer":
-            x = functional.layer_norm(x, (self.width,))
-        else:
-            positions = x.shape[1] // weights.shape[2]
-            if positions > 1:
-                weights = (weights / positions).repeat_interleave(positions, 2)
-            x = x - torch.bmm(weights, x)
-            x = x * torch.rsqrt(torch.bmm(weights, x * x) + EPSILON)
-        return torch.addcmul(views[f"{self.name}.shift"], x, views[f"{self.name}.gain"]) if self.learned else x
+        flat = x if x.ndim == 3 else x.flatten(2)
+        positions = flat.shape[2] // weights.shape[2]
+        of_rows = weights if positions == 1 else weights.repeat(1, 1, positions) / positions
+        y = normalised(flat, of_rows if self.kind == "batch" else None)
+        if self.learned:
+            y = torch.addcmul(views[f"{self.name}.shift"], y, views[f"{self.name}.gain"])
+        return y if x.ndim == 3 else y.view(x.shape)
 
 
 class Hidden:
-    """A hidden layer: product, normalisation, activation, and in residual networks the input added.
+    """A hidden layer: product, normalisation, activation.
 
     Args:
         name: Of the layer.
-        inputs: Width before.
-        outputs: Width behind.
+        inputs: Channels before.
+        outputs: Channels behind.
         style: Of the network.
     """
 
@@ -152,49 +164,8 @@ class Hidden:
         self.parameters = [*self.dense.parameters, *self.norm.parameters]
 
     def __call__(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (B, rows, inputs) to (B, rows, outputs); weights of the samples as in `Norm`."""
+        """Map (B, inputs, …) to (B, outputs, …); weights of the samples as in `Norm`."""
         return self.activation(self.norm(views, self.dense(views, x), weights))
-
-
-def windows_1d(x: Tensor) -> Tensor:
-    """Return each position with its two neighbours, zeros beyond the ends: (B, n, T, c) to (B, n, T, 3c)."""
-    padded = functional.pad(x, (0, 0, 1, 1))
-    return torch.cat([padded[:, :, :-2], x, padded[:, :, 2:]], 3)
-
-
-def windows_2d(x: Tensor, stride: int = 1) -> Tensor:
-    """Return 3 × 3 windows, zeros beyond the edges: (B, n, H, W, c) to (B, n, ⌈H/stride⌉, ⌈W/stride⌉, 9c)."""
-    height, width = x.shape[2:4]
-    padded = functional.pad(x, (0, 0, 1, 1, 1, 1))
-    rows = torch.cat([padded[:, :, :, j : j + width : stride] for j in range(3)], 4)
-    return torch.cat([rows[:, :, i : i + height : stride] for i in range(3)], 4)
-
-
-class Embedding(NamedTuple):
-    """A learned vector for each symbol.
-
-    Attributes:
-        name: Of the layer.
-        symbols: How many there are, v.
-        width: Size of a vector, e.
-        std: Of the initial entries.
-    """
-
-    name: str
-    symbols: int
-    width: int
-    std: float = 0.3
-
-    @property
-    def parameters(self) -> list[Parameter]:
-        """The table."""
-        return [Parameter(self.name, (self.symbols, self.width), self.std)]
-
-    def __call__(self, views: Views, symbols: Tensor) -> Tensor:
-        """Map symbols (B, n, T) to vectors (B, n, T, e)."""
-        table = views[self.name]
-        offset = torch.arange(0, len(table) * self.symbols, self.symbols).view(-1, 1, 1)
-        return functional.embedding(symbols + offset, table.reshape(-1, self.width))
 
 
 class Attention:
@@ -213,10 +184,10 @@ class Attention:
         self.out = Dense(f"{name}.out", width, width, 0.5)
         self.parameters = [*self.mixed.parameters, *self.out.parameters]
 
-    def __call__(self, views: Views, x: Tensor, positions: int) -> Tensor:
-        """Map (B, samples × positions, width) to the same shape."""
-        runs, rows, width = x.shape
-        parts = self.mixed(views, x).view(runs * rows // positions, positions, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (B·samples, heads, positions, d)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
-        return self.out(views, seen.transpose(1, 2).reshape(runs, rows, width))
+    def __call__(self, views: Views, x: Tensor) -> Tensor:
+        """Map (B, width, n, T) to the same shape: here the rows are sample by sample, not position by position."""
+        runs, width, samples, positions = x.shape
+        weight, bias = views[f"{self.mixed.name}.weight"], views[f"{self.mixed.name}.bias"]
+        mixed = torch.baddbmm(bias.mT, x.flatten(2).mT, weight.mT)  # rows first: (B, n·T, 3 · width)
+        seen = attended(mixed.view(runs * samples, positions, 3 * width), self.heads, self.causal)
+        return self.out(views, seen.view(runs, samples * positions, width).mT).view(x.shape)

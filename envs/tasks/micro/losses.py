@@ -12,27 +12,26 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return −log p(target), shape (B, n), the mean over positions of a language model.
 
     Args:
-        outputs: Logits, shape (B, n, C) or (B, n, T, C).
-        targets: Classes, shape (B, n) or (B, n, T).
+        outputs: Logits, shape (B, C, n) or (B, C, T, n).
+        targets: Classes, shape (B, n) or (B, T, n).
     """
-    flat = functional.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1), reduction="none")
-    each = flat.view(targets.shape)
-    return each if each.ndim == 2 else each.mean(2)
+    each = functional.cross_entropy(outputs, targets, reduction="none")
+    return each if each.ndim == 2 else each.mean(1)
 
 
 def squared(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean squared error, outputs and targets of shape (B, n, values), as (B, n)."""
-    return (outputs - targets).square().mean(2)
+    """Return the mean squared error, outputs and targets of shape (B, values, n), as (B, n)."""
+    return (outputs - targets).square().mean(1)
 
 
 def huber(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean Huber loss with δ = 1; shapes as in `squared`."""
-    return functional.huber_loss(outputs, targets, reduction="none").mean(2)
+    return functional.huber_loss(outputs, targets, reduction="none").mean(1)
 
 
 def binary(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean binary cross-entropy; outputs are logits, targets 0 or 1; shapes as in `squared`."""
-    return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(2)
+    return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(1)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

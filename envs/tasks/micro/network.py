@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from math import prod
 from typing import ClassVar, Self
 
 from torch import Tensor
@@ -17,7 +18,8 @@ class AbstractNetwork(ABC):
     """One structure of a class of networks, for any number of runs.
 
     Attributes:
-        kind: What it reads: "features" (n, D), "signal" (n, T, c), "picture" (n, S, S, c), or "symbols" (n, T).
+        kind: What a sample is: "features" (D,), "signal" (T, c), "picture" (S, S, c), or symbols (T,) with one target,
+            "symbols", or one for each position, "language".
         losses: Share of each loss among its problems.
         reconstructs: Whether its targets are its inputs.
         short: Whether its mini-batches have half as many samples, since a sample has many positions.
@@ -45,32 +47,41 @@ class AbstractNetwork(ABC):
     def draw(cls, draws: Draws, outputs: int) -> Self:
         """Draw a structure with so many outputs; autoencoders and language models have their own number."""
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """Do to samples what needs no weights, and so only once for all replicas of a problem.
+
+        Args:
+            x: Shape (G, channels, *positions, n); symbols are channels of which one is 1, the others 0.
+
+        Returns:
+            What `forward` reads.
+        """
+        return x
+
     @abstractmethod
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
         """Predict.
 
         Args:
             views: Parameters by name, each of shape (B, …).
-            x: Samples, shape (B, n, *shape).
+            x: Samples as `prepare` returned them, repeated for the replicas.
             weights: Of the samples in statistics over them, shape (B, 1, n), of sum 1 in each run.
 
         Returns:
-            Shape (B, n, outputs), or (B, n, T, outputs) for a language model.
+            Shape (B, outputs, n), or (B, outputs, T, n) for a language model.
         """
 
     @property
     def depth(self) -> int:
         """Matrices of weights."""
-        return sum(len(entry.shape) > 1 and entry.shape[0] > 1 for entry in self.parameters)
+        return sum(entry.std > 0 for entry in self.parameters)
+
+    @property
+    def products(self) -> int:
+        """Multiplications of a forward pass of one sample, about: each weight once for each position."""
+        return self.size * (self.shape[0] if self.kind != "features" else 1)
 
     @property
     def size(self) -> int:
         """P, the number of parameters."""
-        return sum(_count(entry) for entry in self.parameters)
-
-
-def _count(parameter: Parameter) -> int:
-    count = 1
-    for size in parameter.shape:
-        count *= size
-    return count
+        return sum(prod(entry.shape) for entry in self.parameters)

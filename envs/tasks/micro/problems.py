@@ -6,6 +6,9 @@ from lrpilot.envs.ranges import Range, check_ranges
 from lrpilot.envs.tasks.micro.networks import NETWORKS
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS
 
+# Samples in memory come in multiples of it: the last bits of products of other sizes depend on where in memory a run
+# is, so that replicas would differ.
+ALIGNED = 4
 _ALLOWED: dict[str, Range] = {
     "widths": (2, 1024),
     "inputs": (2, 4096),
@@ -39,7 +42,9 @@ class MicroProblems:
         parameters: Of a network, P; structures outside are drawn anew.
         normalised: Share of the structures with layer or batch normalisation.
         batch: Samples in a mini-batch of perceptrons and autoencoders (log-uniform), half as many for other classes.
-            Groups may use fewer.
+            Groups may use fewer, and the rest of a multiple of `ALIGNED` counts nothing.
+        work: Multiplications of a forward pass of a mini-batch, at most: other networks get smaller mini-batches,
+            down to `ALIGNED` samples.
         single_pass: Share of the structures that never see a sample twice.
         samples: Training samples of the others (log-uniform); not fewer than the mini-batch has.
         held_out: Samples that the objective is measured on.
@@ -66,6 +71,7 @@ class MicroProblems:
     parameters: tuple[int, int] = (100, 8000)
     normalised: float = 0.5
     batch: tuple[int, int] = (8, 64)
+    work: int = 400_000
     single_pass: float = 0.3
     samples: tuple[int, int] = (64, 2048)
     held_out: int = 96
@@ -90,5 +96,7 @@ class MicroProblems:
         for name in ("momentum", "beta1", "beta2"):
             if not getattr(self, name) or not all(0 <= value < 1 for value in getattr(self, name)):
                 raise ValueError(f"{name} must be numbers in [0, 1), at least one, not {getattr(self, name)}")
-        if self.held_out < 2:
-            raise ValueError(f"held_out must be at least 2, not {self.held_out}")
+        if self.held_out < ALIGNED or self.held_out % ALIGNED or self.work < 1:
+            raise ValueError(
+                f"held_out must be a multiple of {ALIGNED}, and work at least 1, not {self.held_out} and {self.work}"
+            )

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lrpilot.envs.tasks.micro.draws import Draws
-from lrpilot.envs.tasks.micro.layers import Dense, Embedding, Views, parameters_of
+from lrpilot.envs.tasks.micro.functions import tanh
+from lrpilot.envs.tasks.micro.layers import Dense, Views, embedding, parameters_of
 from lrpilot.envs.tasks.micro.network import LABELS, AbstractNetwork
 
 
@@ -16,7 +17,7 @@ class AbstractRecurrent(AbstractNetwork):
     Args:
         length: Positions, T.
         symbols: Different ones.
-        embedding: Width of an embedding.
+        vector: Width of an embedding.
         width: Units of the recurrent layer.
         readout: "last", "mean", or "all" for a language model.
         outputs: Classes, or as many as there are symbols.
@@ -25,11 +26,11 @@ class AbstractRecurrent(AbstractNetwork):
     losses: ClassVar = LABELS
     gates: ClassVar[int] = 1  # rows of pre-activations, in units of the width
 
-    def __init__(self, length: int, symbols: int, embedding: int, width: int, readout: str, outputs: int) -> None:
+    def __init__(self, length: int, symbols: int, vector: int, width: int, readout: str, outputs: int) -> None:
         self.kind = "language" if readout == "all" else "symbols"  # type: ignore[misc]
         self.shape, self.symbols, self.outputs, self.readout, self.width = (length,), symbols, outputs, readout, width
-        self.table = Embedding("table", symbols, embedding, 0.6)
-        self.entry = Dense("entry", embedding, self.gates * width)
+        self.table = embedding("table", symbols, vector, 0.6)
+        self.entry = Dense("entry", vector, self.gates * width)
         self.state = Dense("state", width, self.gates * width, 0.8)
         self.head = Dense("head", width, outputs)
         self.parameters = parameters_of(self.table, self.entry, self.state, self.head)
@@ -37,30 +38,26 @@ class AbstractRecurrent(AbstractNetwork):
     @classmethod
     def draw(cls, draws: Draws, outputs: int) -> Self:
         """Draw a structure."""
-        length, symbols, embedding = draws.even(5, 10), draws.whole(6, 32), draws.whole(4, 16)
+        length, symbols, vector = draws.even(5, 10), draws.whole(6, 32), draws.whole(4, 16)
         readout = draws.choose({"last": 1, "mean": 1, "all": 2})
         width = draws.width(32 if cls.gates == 1 else 20)
-        return cls(length, symbols, embedding, width, readout, symbols if readout == "all" else outputs)
+        return cls(length, symbols, vector, width, readout, symbols if readout == "all" else outputs)
 
     def advance(self, x: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
-        """Return the next state (B, n, width) from both pre-activations (B, n, gates · width) and the state."""
+        """Return the next state (B, width, n) from both pre-activations (B, gates · width, n) and the state."""
         raise NotImplementedError
 
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map symbols (B, n, T) to (B, n, outputs), or (B, n, T, outputs)."""
-        runs, samples, length = x.shape
-        h = self.table(views, x).view(runs, samples * length, -1)
-        entries = self.entry(views, h).view(runs, samples, length, -1).unbind(2)
-        state, states = torch.zeros(runs, samples, self.width), []
+        """Map symbols (B, symbols, T, n) to (B, outputs, n), or (B, outputs, T, n)."""
+        entries = self.entry(views, self.table(views, x)).unbind(2)
+        state, states = torch.zeros(len(x), self.width, x.shape[3]), []
         for entry in entries:
             state = self.advance(entry, self.state(views, state), state)
             states.append(state)
         if self.readout == "last":
             return self.head(views, state)
-        if self.readout == "mean":
-            return self.head(views, torch.stack(states).mean(0))
-        every = torch.stack(states, 2).view(runs, samples * length, -1)
-        return self.head(views, every).view(runs, samples, length, -1)
+        every = torch.stack(states, 2)
+        return self.head(views, every.mean(2) if self.readout == "mean" else every)
 
 
 class Recurrent(AbstractRecurrent):
@@ -68,7 +65,7 @@ class Recurrent(AbstractRecurrent):
 
     def advance(self, x: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
         """Return the next state; see `AbstractRecurrent.advance`."""
-        return torch.tanh(x + recurrent)
+        return tanh(x + recurrent)
 
 
 class Gated(AbstractRecurrent):
@@ -79,6 +76,6 @@ class Gated(AbstractRecurrent):
     def advance(self, x: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
         """Return the next state; see `AbstractRecurrent.advance`."""
         both = 2 * self.width
-        reset, keep = torch.sigmoid(x[..., :both] + recurrent[..., :both]).chunk(2, -1)
-        new = torch.tanh(x[..., both:] + reset * recurrent[..., both:])
+        reset, keep = torch.sigmoid(x[:, :both] + recurrent[:, :both]).chunk(2, 1)
+        new = tanh(x[:, both:] + reset * recurrent[:, both:])
         return torch.lerp(new, state, keep)

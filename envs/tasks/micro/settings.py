@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     Attributes:
         start: Initial parameters, shape (G, P), float32.
         weights: Of the samples in a mini-batch, shape (G, n), float32: 1 / rows for those that count, else 0.
-        unused: Shape (G, 1, C), float32: 0 for classes that the problem has, else very negative.
+        unused: Shape (G, C, 1), float32: 0 for classes that the problem has, else very negative.
         sizes: Training samples; 0 where every sample is new.
         rows: Samples that count in a mini-batch.
         classes: k.
@@ -71,7 +71,7 @@ def draw_settings(problems: MicroProblems, structure: Structure, count: int, rng
     weights = (np.arange(n) < rows[:, None]) / rows[:, None]
     most = network.outputs if structure.loss == "cross_entropy" and network.kind != "language" else 0
     classes = rng.integers(min(2, most), most + 1, count)
-    unused = np.where(np.arange(max(most, 1)) < np.maximum(classes, 1)[:, None], 0.0, UNUSED)[:, None]
+    unused = np.where(np.arange(max(most, 1)) < np.maximum(classes, 1)[:, None], 0.0, UNUSED)[:, :, None]
     low, high = (max(bound, n) for bound in problems.samples)
     sizes = log_uniform((low, high), count, rng).astype(np.int64).clip(low, high) * (not structure.single_pass)
     noise = rng.uniform(*problems.label_noise, count) * (rng.random(count) >= problems.clean)
@@ -102,7 +102,7 @@ def initial_weights(
     factor, biased, fan_in, parts = log_uniform(weight_scale, 1, rng), rng.random() < 0.5, 1, []
     for entry in network.parameters:
         if entry.std > 0:
-            fan_in = entry.shape[0]
+            fan_in = entry.shape[1]
             values = rng.standard_normal(entry.shape) * (entry.std * factor * log_uniform((1 / 1.3, 1.3), 1, rng))
         elif entry.mean == 0 and biased and entry.name.endswith(".bias"):
             values = rng.uniform(-1, 1, entry.shape) * factor / fan_in**0.5

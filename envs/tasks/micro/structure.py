@@ -7,7 +7,7 @@ import numpy as np
 from lrpilot.envs.tasks.micro.draws import Draws
 from lrpilot.envs.tasks.micro.network import AbstractNetwork
 from lrpilot.envs.tasks.micro.networks import NETWORKS
-from lrpilot.envs.tasks.micro.problems import MicroProblems
+from lrpilot.envs.tasks.micro.problems import ALIGNED, MicroProblems
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS
 
 TRIES = 1000
@@ -22,7 +22,7 @@ class Structure(NamedTuple):
         network: Its structure.
         loss: A key of `LOSSES`.
         optimizer: A key of `OPTIMIZERS`.
-        rows: n, samples in a mini-batch; groups may use fewer.
+        rows: n, samples in a mini-batch, a multiple of `ALIGNED`; groups may use fewer.
         single_pass: Whether no sample is seen twice.
     """
 
@@ -59,5 +59,7 @@ def draw_structure(problems: MicroProblems, rng: np.random.Generator) -> Structu
         outputs = draws.even(least, most) if loss == "cross_entropy" else draws.even(1, max(most // 2, 1))
         network = kind.draw(draws, outputs)
         if problems.parameters[0] <= network.size <= problems.parameters[1]:
+            affordable = max(ALIGNED, problems.work // network.products // ALIGNED * ALIGNED)
+            rows = min(-(-rows // ALIGNED) * ALIGNED, affordable)
             return Structure(name, network, loss, optimizer, rows, single_pass)
     raise ValueError(f"no {name} of {TRIES} had a number of parameters in {problems.parameters}")

@@ -104,7 +104,8 @@ class MicroTask(AbstractTask):
         sizes, rows = self.settings.sizes.tolist(), self.settings.rows.tolist()
         self.stream = Stream(sources, sizes, rows, structure.rows, generator)
         self.settings.sizes[:] = torch.tensor(self.stream.sizes)
-        first = self.model.gradients(self.settings.start, self.stream.next(), self.settings.weights, self._unused(1))[1]
+        samples = self.model.arranged(self.stream.next())
+        first = self.model.gradients(self.settings.start, samples, self.settings.weights, self.settings.unused)[1]
         norm = first.norm(dim=1)
         self.settings.clip.mul_(norm.clamp(1e-6, 1e6))  # from here on absolute
         self.guess = guessed_lr(structure.optimizer, norm.minimum(self.settings.clip.float()), self.settings.momentum)
@@ -114,7 +115,7 @@ class MicroTask(AbstractTask):
         self.parameters = self._repeated(self.settings.start).clone()
         self.gradient = torch.zeros_like(self.parameters)
         self.lr_error = self._repeated(self.settings.lr_error).clone()
-        self._weights, self._clip = self._repeated(self.settings.weights), self._repeated(self.settings.clip)[:, None]
+        self._repeat()
         settings = self.settings
         hyper = Hyper(settings.momentum, settings.beta2, settings.shrink / self.guess)
         kind = OPTIMIZERS[self.structure.optimizer]
@@ -126,32 +127,32 @@ class MicroTask(AbstractTask):
         """Take over the chosen runs of another task with the same structure."""
         for name in _OF_RUN:
             getattr(self, name)[slots] = getattr(other, name)[chosen]
-        self._weights, self._clip = self._repeated(self.settings.weights), self._repeated(self.settings.clip)[:, None]
+        self._repeat()
         other.optimizer.__dict__.update({name: value[chosen] for name, value in vars(other.optimizer).items()})
         self.optimizer.insert(slots, other.optimizer)
 
     def _repeated(self, of_problems: Tensor) -> Tensor:
         return of_problems if self.replicas == 1 else of_problems.repeat_interleave(self.replicas, 0)
 
-    def _unused(self, replicas: int) -> Tensor | None:
-        """What to add to the outputs of each problem with so many replicas, if there is anything."""
-        unused = self.settings.unused
-        return unused.repeat_interleave(replicas, 0) if unused.shape[2] > 1 else None
+    def _repeat(self) -> None:
+        """Lay out by run what each step reads."""
+        settings = self.settings
+        self._weights, self._clip = self._repeated(settings.weights), self._repeated(settings.clip).float()[:, None]
+        self._clips, self._unused = bool(self._clip.isfinite().any()), self._repeated(settings.unused)
 
     def sgd_step(self, lr: Floats) -> Floats:
         """Make one step of each run's optimizer; see `AbstractTask.sgd_step`."""
-        samples = self.stream.next().repeated(self.replicas)
-        losses, gradient = self.model.gradients(self.parameters, samples, self._weights, self._unused(self.replicas))
+        samples = self.model.arranged(self.stream.next(), self.replicas)
+        losses, gradient = self.model.gradients(self.parameters, samples, self._weights, self._unused)
         self.gradient = self._clipped(gradient)
         self.optimizer.step(self.parameters, self.gradient, torch.from_numpy(lr).to(self.parameters.dtype))
         self.stale = True
         return losses.double().numpy()
 
     def _clipped(self, gradient: Tensor) -> Tensor:
-        if not self._clip.isfinite().any():
+        if not self._clips:
             return gradient
-        norm = gradient.norm(dim=1, keepdim=True)
-        return gradient * (self._clip.to(norm.dtype) / (norm + 1e-6)).clamp(max=1.0)
+        return gradient * (self._clip / (gradient.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0)
 
     def gradient_sq(self) -> Floats:
         """Return ‖g‖² of the last mini-batch, clipped, without weight decay, shape (B,)."""
@@ -182,8 +183,8 @@ class MicroTask(AbstractTask):
     @torch.no_grad()
     def _held_out_loss(self) -> Tensor:
         even = torch.full(self.held_out.inputs.shape[:2], 1.0 / self.held_out.inputs.shape[1])
-        samples, weights = self.held_out.repeated(self.replicas), self._repeated(even)
-        losses = self.model.losses(self.parameters, samples, weights, self._unused(self.replicas)).double()
+        samples, weights = self.model.arranged(self.held_out, self.replicas), self._repeated(even)
+        losses = self.model.losses(self.parameters, samples, weights, self._unused).double()
         return torch.where(losses.isfinite(), losses, torch.inf)
 
     def hidden(self) -> Floats:

@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from lrpilot.envs.tasks.micro.draws import Draws
-from lrpilot.envs.tasks.micro.layers import Dense, Embedding, Hidden, Style, Views, parameters_of, windows_1d
+from lrpilot.envs.tasks.micro.functions import windows
+from lrpilot.envs.tasks.micro.layers import Dense, Hidden, Style, Views, embedding, parameters_of
 from lrpilot.envs.tasks.micro.network import LABELS, AbstractNetwork
 
 
@@ -27,7 +28,7 @@ class Bag(AbstractNetwork):
     def __init__(self, length: int, symbols: int, width: int, hidden: int, outputs: int, style: Style) -> None:
         self.shape, self.symbols, self.outputs = (length,), symbols, outputs
         self.normalised = style.norm != "none" and hidden > 0
-        self.table = Embedding("table", symbols, width)
+        self.table = embedding("table", symbols, width)
         self.hidden = [Hidden(f"hidden{k}", width, width, style) for k in range(hidden)]
         self.head = Dense("head", width, outputs)
         self.parameters = parameters_of(self.table, *self.hidden, self.head)
@@ -38,9 +39,18 @@ class Bag(AbstractNetwork):
         length, symbols = draws.even(6, 16), draws.whole(6, 64)
         return cls(length, symbols, draws.width(32), draws.even(0, 2), outputs, draws.style())
 
+    @property
+    def products(self) -> int:
+        """Multiplications of a forward pass of one sample; there is one position behind the mean."""
+        return self.size
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return the share of each symbol: the mean of the embeddings is that of the table by these shares."""
+        return x.mean(2)
+
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map symbols (B, n, T) to (B, n, outputs)."""
-        mean = self.table(views, x).mean(2)
+        """Map shares (B, symbols, n) to (B, outputs, n)."""
+        mean = self.table(views, x)
         for layer in self.hidden:
             mean = layer(views, mean, weights)
         return self.head(views, mean)
@@ -52,7 +62,7 @@ class TextConv(AbstractNetwork):
     Args:
         length: Symbols of a sample, T.
         symbols: Different ones.
-        embedding: Width of an embedding.
+        vector: Width of an embedding.
         width: Channels of a convolution.
         convolutions: How many.
         maximum: Whether the largest value is taken over positions, else the mean.
@@ -67,7 +77,7 @@ class TextConv(AbstractNetwork):
         self,
         length: int,
         symbols: int,
-        embedding: int,
+        vector: int,
         width: int,
         convolutions: int,
         maximum: bool,
@@ -76,8 +86,8 @@ class TextConv(AbstractNetwork):
     ) -> None:
         self.shape, self.symbols, self.outputs, self.maximum = (length,), symbols, outputs, maximum
         self.normalised = style.norm != "none"
-        widths = [embedding] + [width] * convolutions
-        self.table = Embedding("table", symbols, embedding)
+        widths = [vector] + [width] * convolutions
+        self.table = embedding("table", symbols, vector)
         self.layers = [Hidden(f"conv{k}", 3 * widths[k], width, style) for k in range(convolutions)]
         self.head = Dense("head", width, outputs)
         self.parameters = parameters_of(self.table, *self.layers, self.head)
@@ -85,14 +95,13 @@ class TextConv(AbstractNetwork):
     @classmethod
     def draw(cls, draws: Draws, outputs: int) -> Self:
         """Draw a structure."""
-        length, symbols, embedding = draws.even(6, 12), draws.whole(6, 48), draws.whole(4, 16)
+        length, symbols, vector = draws.even(6, 12), draws.whole(6, 48), draws.whole(4, 16)
         convolutions, maximum = draws.even(1, 2), draws.chance(0.5)
-        return cls(length, symbols, embedding, draws.width(24), convolutions, maximum, outputs, draws.style())
+        return cls(length, symbols, vector, draws.width(24), convolutions, maximum, outputs, draws.style())
 
     def forward(self, views: Views, x: Tensor, weights: Tensor) -> Tensor:
-        """Map symbols (B, n, T) to (B, n, outputs)."""
-        runs, samples, length = x.shape
+        """Map symbols (B, symbols, T, n) to (B, outputs, n)."""
         h = self.table(views, x)
         for layer in self.layers:
-            h = layer(views, windows_1d(h).view(runs, samples * length, -1), weights).view(runs, samples, length, -1)
+            h = layer(views, windows(h), weights)
         return self.head(views, h.amax(2) if self.maximum else h.mean(2))
