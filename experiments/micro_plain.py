@@ -17,6 +17,7 @@ from lrpilot.envs.tasks.micro.functions import tanh
 from lrpilot.envs.tasks.micro.layers import Attention, Dense, Hidden, Norm
 from lrpilot.envs.tasks.micro.network import AbstractNetwork
 from lrpilot.envs.tasks.micro.recurrent import AbstractRecurrent, Gated, Recurrent
+from lrpilot.envs.tasks.micro.samples import Samples
 from lrpilot.envs.tasks.micro.text import Bag, TextConv
 
 Parameters = Mapping[str, Tensor]  # of one run
@@ -174,3 +175,30 @@ PLAIN: dict[type[AbstractNetwork], Callable[[Any, Parameters, Tensor], Tensor]] 
     Recurrent: recurrence,
     Gated: recurrence,
 }
+
+_VALUES: dict[str, Callable[..., Tensor]] = {
+    "squared": functional.mse_loss,
+    "huber": functional.huber_loss,
+    "binary": functional.binary_cross_entropy_with_logits,
+}
+
+
+def plain_loss(
+    network: AbstractNetwork, loss: str, own: Parameters, samples: Samples, weights: Tensor, unused: Tensor
+) -> Tensor:
+    """Return the weighted mean loss of one run, shape ().
+
+    Args:
+        network: Its structure.
+        loss: A key of `LOSSES`.
+        own: Its parameters by name.
+        samples: Shapes (n, …).
+        weights: Of the samples, shape (n,).
+        unused: Added to the outputs, shape (C,) or (1,).
+    """
+    outputs = PLAIN[type(network)](network, own, samples.inputs)
+    if loss == "cross_entropy":
+        logits = (outputs + unused).flatten(0, -2)
+        flat = functional.cross_entropy(logits, samples.targets.flatten(), reduction="none")
+        return flat.view(len(weights), -1).mean(1) @ weights
+    return _VALUES[loss](outputs, samples.targets, reduction="none").mean(1) @ weights

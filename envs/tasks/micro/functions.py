@@ -140,9 +140,9 @@ class _Attended(Function):
     def forward(ctx: Any, mixed: Tensor, heads: int, causal: bool) -> Tensor:
         count, positions, width = mixed.shape[0], mixed.shape[1], mixed.shape[2] // 3
         query, key, value = torch.split(mixed, width, 2)
-        own = torch.eye(heads).repeat_interleave(width // heads, 1)[:, None]  # (heads, 1, width)
+        own = torch.eye(heads, dtype=mixed.dtype).repeat_interleave(width // heads, 1)[:, None]  # (heads, 1, width)
         keys, values = ((part[:, None] * own).view(count, -1, width) for part in (key, value))
-        unseen = torch.zeros(positions, positions)
+        unseen = torch.zeros(positions, positions, dtype=mixed.dtype)
         if causal:
             unseen.masked_fill_(torch.ones(positions, positions).triu(1).bool(), -torch.inf)
         scale = (width // heads) ** -0.5

@@ -6,8 +6,8 @@ from lrpilot.envs.ranges import Range, check_ranges
 from lrpilot.envs.tasks.micro.networks import NETWORKS
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS
 
-# Samples in memory come in multiples of it: the last bits of products of other sizes depend on where in memory a run
-# is, so that replicas would differ.
+# Samples in memory come in multiples of it: in products of other sizes the last bits often depend on where in memory a
+# run is, so that replicas would differ.
 ALIGNED = 4
 _ALLOWED: dict[str, Range] = {
     "widths": (2, 1024),

@@ -18,7 +18,7 @@ class Stream:
         sizes: Training samples of each, which are drawn once and come in epochs; 0 where every sample is new.
         rows: Samples that count in a mini-batch, of each.
         width: n, samples in a mini-batch; those behind the ones that count are copies of the first one.
-        generator: Source of randomness.
+        generators: A source of randomness for each.
 
     Attributes:
         sizes: As far as the sources have so many.
@@ -30,11 +30,11 @@ class Stream:
         sizes: Sequence[int],
         rows: Sequence[int],
         width: int,
-        generator: torch.Generator,
+        generators: Sequence[torch.Generator],
     ) -> None:
-        self.sources, self.rows, self.width, self.generator = list(sources), list(rows), width, generator
-        drawn = zip(sources, sizes, strict=True)
-        self.pools = [source.draw(size, generator) if size else None for source, size in drawn]
+        self.sources, self.rows, self.width, self.generators = list(sources), list(rows), width, list(generators)
+        drawn = zip(sources, sizes, generators, strict=True)
+        self.pools = [source.draw(size, generator) if size else None for source, size, generator in drawn]
         self.sizes = [len(pool.inputs) if pool else 0 for pool in self.pools]
         self._left = [torch.empty(0, dtype=torch.int64) for _ in sources]
         self._padding = [torch.arange(width) * (torch.arange(width) < count) for count in rows]
@@ -53,14 +53,14 @@ class Stream:
     def insert(self, slots: Tensor, other: "Stream") -> None:
         """Take over some problems from another stream, which has as many as are marked in slots (G,)."""
         for index, problem in enumerate(slots.nonzero()[:, 0].tolist()):
-            for name in ("sources", "rows", "pools", "sizes", "_left", "_padding", "_ahead"):
+            for name in ("sources", "generators", "rows", "pools", "sizes", "_left", "_padding", "_ahead"):
                 getattr(self, name)[problem] = getattr(other, name)[index]
 
     def _prepare(self, problem: int) -> Samples:
         """Mini-batches of one problem, shapes (AHEAD, n, …)."""
         count, pool = AHEAD * self.rows[problem], self.pools[problem]
         if pool is None:
-            samples, order = self.sources[problem].draw(count, self.generator), torch.arange(count)
+            samples, order = self.sources[problem].draw(count, self.generators[problem]), torch.arange(count)
         else:
             samples, order = pool, self._epochs(problem, count)
         index = order.view(AHEAD, -1)[:, self._padding[problem]]
@@ -70,7 +70,7 @@ class Stream:
         """The next positions in a problem's pool: none comes twice before all came once."""
         pieces, have = [self._left[problem]], len(self._left[problem])
         while have < count:
-            pieces.append(torch.randperm(self.sizes[problem], generator=self.generator))
+            pieces.append(torch.randperm(self.sizes[problem], generator=self.generators[problem]))
             have += self.sizes[problem]
         order = torch.cat(pieces)
         self._left[problem] = order[count:]
