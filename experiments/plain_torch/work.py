@@ -8,15 +8,24 @@ from multiprocessing import get_context
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from lrpilot.experiments.plain_torch.cell import Cell, Result
-from lrpilot.experiments.plain_torch.plan import Unit, expected_cells, needed
+from lrpilot.experiments.plain_torch.plan import LINEAR, Unit, expected_cells, needed
 from lrpilot.experiments.plain_torch.schedules import is_learned
 from lrpilot.experiments.plain_torch.store import Store
 from lrpilot.experiments.plain_torch.train import policy_of, run
 
 PROCESSES = 2
+LINES = 200  # that tell how far it is, where there is no terminal
 Todo = Callable[[], Iterator[Cell]]  # the cells that can be run now, most urgent first; empty when all is done
 
 
@@ -47,7 +56,14 @@ def run_units(store: Store, work: list[Unit], processes: int = PROCESSES) -> Non
         for unit in waiting:
             yield from needed(unit, store.results)
 
-    run_all(store, todo, {}, sum(expected_cells(unit) * unit.horizon for unit in work), processes)
+    expected = sum(expected_cells(unit) * unit.horizon for unit in work)
+    kinds = {(unit.network.name, unit.network.version, unit.horizon, unit.linear) for unit in work}
+    known = sum(
+        cell.horizon
+        for cell in store.results
+        if not is_learned(cell.schedule) and (*cell[:3], cell.schedule == LINEAR) in kinds
+    )
+    run_all(store, todo, {}, max(expected - known, 0), processes)
 
 
 def run_cells(store: Store, cells: list[Cell], paths: dict[str, str], processes: int = PROCESSES) -> None:
@@ -65,7 +81,7 @@ def run_cells(store: Store, cells: list[Cell], paths: dict[str, str], processes:
         waiting[:] = [cell for cell in waiting if cell not in store.results]
         yield from waiting
 
-    run_all(store, todo, paths, sum(cell.horizon for cell in cells), processes)
+    run_all(store, todo, paths, sum(cell.horizon for cell in cells if cell not in store.results), processes)
 
 
 def run_all(store: Store, todo: Todo, paths: dict[str, str], steps: int, processes: int) -> None:
@@ -75,7 +91,7 @@ def run_all(store: Store, todo: Todo, paths: dict[str, str], steps: int, process
         store: Where results go, each as soon as it is there.
         todo: Which cells.
         paths: Of policies, by fingerprint.
-        steps: Of all cells, about, those that are known included.
+        steps: Of all of them, about.
         processes: Workers.
     """
     if next(todo(), None) is None:
@@ -97,7 +113,7 @@ def run_all(store: Store, todo: Todo, paths: dict[str, str], steps: int, process
                     cell = running.pop(future)
                     store.add(cell, future.result())
                     done += cell.horizon
-                    progress.update(bar, completed=done, description=f"{cell.network}, {cell.horizon} steps")
+                    _show(progress, bar, done, cell)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -111,3 +127,12 @@ def _begin() -> None:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+
+
+def _show(progress: Progress, bar: TaskID, done: int, cell: Cell) -> None:
+    """Move the bar, or, where there is no terminal, print a line now and then."""
+    total = progress.tasks[bar].total or 1
+    text = f"{cell.network}, {cell.horizon} steps"
+    progress.update(bar, completed=done, description=text)
+    if not progress.console.is_terminal and LINES * done // total > LINES * (done - cell.horizon) // total:
+        progress.console.print(f"{done:,} of about {total:,} steps; {text}")

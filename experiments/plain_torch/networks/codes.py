@@ -15,7 +15,7 @@ CROP, CROP_NOISE = 8, 0.5  # height and width of pieces of photographs, pixels; 
 HELD_OUT_SHARE = 0.25  # of the columns of a photograph, on its right
 CONTRASTED = 32  # samples that are told apart
 CODE = 16  # numbers
-TEMPERATURE = 0.2
+TEMPERATURE = 0.1
 
 
 def autoencoder() -> nn.Module:
@@ -84,7 +84,7 @@ def pixels() -> AbstractData:
 
 
 def two_views() -> AbstractData:
-    """Handwritten digits under two independent noises each, half of the pixels hidden; shape (N, 1, 14, 14)."""
+    """Handwritten digits under two independent noises each, a fifth of the pixels hidden; shape (N, 1, 14, 14)."""
     digits = real("mnist")
     held_out = (digits.tuning, digits.score)
     views = [_views(part, Generator().manual_seed(seed)) for seed, part in enumerate(held_out)]
@@ -94,8 +94,8 @@ def two_views() -> AbstractData:
 def _views(batch: Batch, generator: Generator | None) -> Batch:
     """Two views of the inputs; without a generator torch's own."""
     inputs = batch[0]
-    kept = [torch.rand(inputs.shape, generator=generator) < 0.5 for _ in range(2)]
-    return tuple(mask * inputs + 0.2 * torch.randn(inputs.shape, generator=generator) for mask in kept)
+    kept = [torch.rand(inputs.shape, generator=generator) < 0.8 for _ in range(2)]
+    return tuple(mask * inputs + 0.3 * torch.randn(inputs.shape, generator=generator) for mask in kept)
 
 
 def contrastive(model: nn.Module, batch: Batch) -> Tensor:
@@ -141,7 +141,7 @@ NETWORKS = (
     Network(
         "contrastive network",
         "test",
-        lambda: nn.Sequential(nn.Flatten(), *with_head(hidden([196, 64], nn.ReLU), 64, CODE).children()),
+        lambda: nn.Sequential(nn.Flatten(), *with_head(hidden([196, 64, 64, 64], nn.ReLU), 64, CODE).children()),
         two_views,
         "mnist",
         contrastive,

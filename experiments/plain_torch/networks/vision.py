@@ -50,10 +50,10 @@ def gratings(generator: Generator, count: int) -> Batch:
     """Stripes in one of six directions, of any phase and frequency, under noise; (N, 1, 12, 12)."""
     rows, columns = _grid()
     direction = torch.randint(ORIENTATIONS, (count,), generator=generator)
-    angle = (direction * math.pi / ORIENTATIONS)[:, None, None] + _uniform(generator, count, -0.15, 0.15)
+    angle = (direction * math.pi / ORIENTATIONS)[:, None, None] + _uniform(generator, count, -0.2, 0.2)
     frequency, phase = _uniform(generator, count, 0.8, 1.8), _uniform(generator, count, 0, 2 * math.pi)
     return _noisy(
-        torch.sin(frequency * (columns * angle.cos() + rows * angle.sin()) + phase), generator, 0.7
+        torch.sin(frequency * (columns * angle.cos() + rows * angle.sin()) + phase), generator, 1.2
     ), direction
 
 
@@ -61,8 +61,9 @@ def blobs(generator: Generator, count: int) -> Batch:
     """One to five bright blobs on a dark ground; the class is their number less one; (N, 1, 12, 12)."""
     rows, columns = _grid()
     number = torch.randint(MOST_BLOBS, (count,), generator=generator)
-    centres = torch.randint(1, SIDE // 2, (2, count, MOST_BLOBS, 1, 1), generator=generator) * 2.0
-    distance = (rows - centres[0]) ** 2 + (columns - centres[1]) ** 2
+    lattice = SIDE // 2 - 1  # places in a row; no two blobs share one
+    places = torch.rand(count, lattice**2, generator=generator).argsort(1)[:, :MOST_BLOBS, None, None]
+    distance = (rows - 2 * (places // lattice + 1)) ** 2 + (columns - 2 * (places % lattice + 1)) ** 2
     seen = (torch.arange(MOST_BLOBS) <= number[:, None])[:, :, None, None]
     return _noisy((3 * seen * torch.exp(-distance)).amax(1), generator, 0.1), number
 
@@ -106,10 +107,10 @@ class Residual(nn.Module):
 
 
 def residual_cnn() -> nn.Module:
-    """A stem and two residual blocks, for colour pictures and six classes."""
-    stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+    """A stem and two residual blocks, for pictures of ten classes."""
+    stem = nn.Conv2d(1, 16, 3, stride=2, padding=1)
     return nn.Sequential(
-        stem, Residual(16), nn.MaxPool2d(2), Residual(16), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 6)
+        stem, Residual(16), nn.MaxPool2d(2), Residual(16), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)
     )
 
 
@@ -175,8 +176,8 @@ NETWORKS = (
         "residual CNN with group norm",
         "test",
         residual_cnn,
-        lambda: real("photographs"),
-        "photographs",
+        lambda: real("mnist"),
+        "mnist",
         network.classification,
         "momentum",
         16,
@@ -199,7 +200,7 @@ NETWORKS = (
         "mnist",
         network.classification,
         "AdamW",
-        32,
+        16,
     ),
     Network(
         "patch transformer",
@@ -209,6 +210,6 @@ NETWORKS = (
         "blobs",
         network.classification,
         "AdamW",
-        32,
+        16,
     ),
 )
