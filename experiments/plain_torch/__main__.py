@@ -1,6 +1,7 @@
 """The commands of the plain_torch benchmark: python -m lrpilot.experiments.plain_torch COMMAND."""
 
 import argparse
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,4 +114,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped by kill as by Ctrl-C
     main()
