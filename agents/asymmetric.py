@@ -75,6 +75,15 @@ class AsymmetricPolicy(ActorCriticPolicy):
     def _actor(self) -> nn.Sequential:
         return nn.Sequential(*self.mlp_extractor.policy_net, self.action_net)
 
+    def mean_action(self, observation: Tensor) -> Tensor:
+        """Return the actor's mean actions, shape (n,), before they are clipped; differentiable."""
+        mean: Tensor = self._actor()(observation[:, : len(self.signals)])
+        return mean[:, 0]
+
+    def actor_parameters(self) -> list[nn.Parameter]:
+        """Return what determines mean actions."""
+        return [*self._actor().parameters()]
+
     @torch.no_grad()
     def begin_with(self, action: float, until: float | None = None) -> None:
         """Set what the untrained actor does on average.

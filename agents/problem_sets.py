@@ -60,7 +60,8 @@ def training_pool(recipe: Recipe) -> Process | ProcessPool:
     """Return the runs of a rollout: batches side by side, not yet seeded."""
     ppo, problems = recipe.ppo, _problems(recipe, "train", recipe.decisions)
     batches = max(ppo.batches, ppo.processes)
-    return families.make_pool(batches, ppo.processes, ppo.parallel, recipe.env, *problems, ppo.replicas)
+    guided = ppo.guidance > 0
+    return families.make_pool(batches, ppo.processes, ppo.parallel, guided, recipe.env, *problems, ppo.replicas)
 
 
 def _problems(recipe: Recipe, role: Role, decisions: Decisions) -> tuple[Any, Decisions, tuple[str, ...]]:

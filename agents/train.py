@@ -27,6 +27,7 @@ from lrpilot.agents import tensorboard_log
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import Episodes, act_by, evaluate
 from lrpilot.agents.export import export
+from lrpilot.agents.guided import GuidedPPO
 from lrpilot.agents.problem_sets import role_seed, training_pool
 from lrpilot.agents.run import Run
 from lrpilot.configs import Recipe
@@ -52,18 +53,21 @@ def train(run: Run, console: Console) -> SchedulePolicy:
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
     recipe = run.recipe
     ppo = recipe.ppo
-    env = BatchedVecEnv(training_pool(recipe), True, ppo.replicas, ppo.reward_scale, ppo.reward_floor, recipe.signals)
-    model = PPO.load(run.checkpoint, env=env, device="cpu") if run.checkpoint.is_file() else new_model(recipe, env)
+    rewards = (ppo.replicas, ppo.reward_scale, ppo.reward_floor)
+    env = BatchedVecEnv(training_pool(recipe), True, *rewards, recipe.signals, autoreset=False)
+    known = run.checkpoint.is_file()
+    model = GuidedPPO.load(run.checkpoint, env=env, device="cpu") if known else new_model(recipe, env)
     model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
     total = recipe.ppo.iterations * _decisions_per_iteration(recipe)
     if model.num_timesteps < total:
+        model._last_obs = np.zeros((env.num_envs, 0), dtype=np.float32)  # each iteration resets on its own
         with _progress(console) as progress:
             callback = _Iterations(run, progress)
             model.learn(total - model.num_timesteps, callback, log_interval=1, reset_num_timesteps=False)
     return load_policy(run.best)
 
 
-def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
+def new_model(recipe: Recipe, env: BatchedVecEnv) -> GuidedPPO:
     """Return the untrained agent of a recipe: also the control that training is measured against.
 
     Args:
@@ -77,7 +81,7 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
     first, last = ppo.learning_rate, ppo.learning_rate * LAST_LR_SHARE
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the orthogonal first weights are other in the last bits with more
-    model = PPO(
+    model = GuidedPPO(
         AsymmetricPolicy,
         env,
         learning_rate=lambda remaining: last + (first - last) * remaining,
@@ -97,6 +101,7 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> PPO:
         seed=role_seed("train", recipe.seed),
         device="cpu",
     )
+    model.guide_by(ppo.guidance, recipe.decisions.max_change)
     assert isinstance(model.policy, AsymmetricPolicy)
     model.policy.begin_with(ppo.first_action, ppo.first_until)
     model.policy.average(0)

@@ -45,6 +45,7 @@ class PPOSettings(Section):
     reward_floor: float | None = Field(
         None, le=0, description="with a reward_scale: returns below it, in nats, count as it"
     )
+    guidance: float = Field(0.0, ge=0, description="weight of the guidance by LRs that were tried; falls to a tenth")
     averaging: float = Field(0.0, ge=0, lt=1, description="weight of the old in the running average that is exported")
     minibatches: int = Field(ge=1, description="minibatches an epoch; parallel × decisions is divided by it")
     epochs: int = Field(ge=1, description="passes over a rollout")

@@ -33,6 +33,7 @@ def make_process(
     replicas: int = 1,
     *,
     stratum: tuple[int, int] = (0, 1),
+    guided: bool = False,
 ) -> Process:
     """Return the batched decision process that every shell wraps.
 
@@ -44,6 +45,7 @@ def make_process(
         data: Names of the data sets that problems are made of; none means the family's own choice.
         replicas: How many successive runs share problem, initialisation and noise.
         stratum: Of the range of horizons; see `Process`.
+        guided: Whether LRs are tried beforehand; see `Process`.
 
     Returns:
         The process; call `seed` and `reset` first.
@@ -57,22 +59,23 @@ def make_process(
     """
     chosen = FAMILIES[family]
     task = chosen.task(problems or chosen.problems(), batch_size, tuple(data), replicas)
-    return Process(task, decisions or chosen.decisions, stratum)
+    return Process(task, decisions or chosen.decisions, stratum, guided)
 
 
-def make_pool(batches: int, cores: int, batch_size: int, family: str, *others: Any) -> Process | ProcessPool:
+def make_pool(batches: int, cores: int, batch_size: int, guided: bool, *arguments: Any) -> Process | ProcessPool:
     """Return several such processes side by side, or a single one.
 
     Args:
         batches: How many.
         cores: How many operating-system processes compute them; divides `batches`.
         batch_size: Runs in all; a multiple of `batches`.
-        family: As for `make_process`.
-        *others: Its arguments behind the batch size, but for the stratum.
+        guided: As for `make_process`.
+        *arguments: Its other arguments, but for batch size and stratum.
     """
-    make = partial(_make_batch, batches, family, batch_size // batches, others)
+    make = partial(_make_batch, batches, batch_size // batches, guided, arguments)
     return make(0) if batches == 1 else ProcessPool(make, batches, cores)
 
 
-def _make_batch(batches: int, family: str, batch_size: int, others: Sequence[Any], number: int) -> Process:
-    return make_process(family, batch_size, *others, stratum=(number, batches))
+def _make_batch(batches: int, batch_size: int, guided: bool, arguments: Sequence[Any], number: int) -> Process:
+    family, *others = arguments
+    return make_process(family, batch_size, *others, stratum=(number, batches), guided=guided)

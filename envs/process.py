@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from lrpilot.arrays import Floats
 from lrpilot.control import Control, Guard, Limits, OutOfRangeError
 from lrpilot.displacement import UNKNOWN, DisplacementCosines
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import TRIED, AbstractTask
 from lrpilot.multiple import Multiple
 from lrpilot.signals import Signals
 from lrpilot.summary import RANGE
 
 DIVERGED_AT = 1e4  # a run whose objective grew by this factor has diverged, and is over
+GUIDE_UNIT = 3.0  # nats
+GUIDE_SIZE = 1 + len(TRIED)  # entries of the hidden state: where the LR is, and what others would cost
 FLOOR = 1e-12  # objectives below this share of the start count as solved
 
 
@@ -74,15 +76,20 @@ class Process:
         decisions: How the agent acts.
         stratum: Which part of the range of horizons is drawn from, of how many equal ones.
 
+        guided: Whether to try LRs beforehand, for a critic and for guidance (see `hidden`).
+
     Attributes:
         horizon: SGD steps of a run; drawn when all runs are reset.
         times: After which SGD steps decisions are made, and at last the horizon, shape (decisions + 1,).
     """
 
-    def __init__(self, task: AbstractTask, decisions: Decisions, stratum: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self, task: AbstractTask, decisions: Decisions, stratum: tuple[int, int] = (0, 1), guided: bool = False
+    ) -> None:
         runs = task.batch_size
         self.task, self.config, self.limits = task, decisions, Limits(decisions.guard)
-        self.batch_size, self.hidden_size, self.stratum = runs, task.hidden_size, stratum
+        self.batch_size, self.stratum, self.guided = runs, stratum, guided
+        self.hidden_size = task.hidden_size + guided * GUIDE_SIZE
         self.signals = Signals()
         self.decision = np.zeros(runs, dtype=np.int64)
         self.diverged = np.zeros(runs, dtype=np.bool_)
@@ -127,6 +134,8 @@ class Process:
         self.multiple.restart(slots)
         self._heard[slots] = True
         self._loss_only[slots] = self._rng.random(int(slots.sum())) < self.config.loss_only
+        if self.guided:
+            self.tried = self.task.tried_lrs(self.horizon)
         objective = self.task.objective()
         self._initial = np.where(slots, objective, self._initial)
         self._objective = np.where(slots, objective, self._objective)
@@ -220,6 +229,13 @@ class Process:
         return observation.astype(np.float32, order="C")
 
     def hidden(self) -> NDArray[np.float32]:
-        """Return the task's hidden state for a critic, shape (B, hidden_size), clipped like an observation."""
+        """Return the hidden state for a critic, shape (B, hidden_size), clipped like an observation.
+
+        Where there is guidance, it comes first: (m + log of base LR over the LR that seems right) / `GUIDE_UNIT`, then
+        the costs of the LRs that were tried; the task's hidden state follows.
+        """
         hidden = np.nan_to_num(self.task.hidden(), nan=0.0)
+        if self.guided:
+            place = (self.multiple.log + self.tried.base) / GUIDE_UNIT
+            hidden = np.column_stack([place, self.tried.costs, hidden])
         return np.clip(hidden, -RANGE, RANGE).astype(np.float32)

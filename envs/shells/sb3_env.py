@@ -26,6 +26,7 @@ class BatchedVecEnv(VecEnv):
         reward_scale: How: see `ReplicaGroups`.
         reward_floor: The same.
         signals: Names of the signals that are observed; all if not given.
+        autoreset: Whether runs begin anew at once if all end together; else the caller resets them.
 
     Raises:
         ValueError: `replicas` does not divide the number of runs.
@@ -39,13 +40,14 @@ class BatchedVecEnv(VecEnv):
         reward_scale: float | None = None,
         reward_floor: float | None = None,
         signals: Sequence[str] = SIGNAL_NAMES,
+        autoreset: bool = True,
     ) -> None:
         self._with_hidden = with_hidden
         self._with_relative_state = with_hidden and reward_scale is not None
         unseen = process.hidden_size * self._with_hidden + RELATIVE_STATE_SIZE * self._with_relative_state
         space = observation_space(unseen, signals)
         super().__init__(process.batch_size, space, action_space())
-        self.process = process
+        self.process, self._autoreset = process, autoreset
         self._groups = ReplicaGroups(self.num_envs, replicas, reward_scale, reward_floor)
         self._columns = [SIGNAL_NAMES.index(name) for name in signals]
         self._actions: NDArray[np.float32] = np.zeros((self.num_envs, 1), dtype=np.float32)
@@ -89,7 +91,8 @@ class BatchedVecEnv(VecEnv):
                 }
             self._groups.restart(done)
             self._lengths[done] = 0
-            observation = self._seen(self.process.reset(done))
+            if self._autoreset or not done.all():
+                observation = self._seen(self.process.reset(done))
         return observation, relative.astype(np.float32), done, infos
 
     def close(self) -> None:

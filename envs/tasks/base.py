@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,20 @@ from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
 from lrpilot.displacement import DisplacementCosines, DisplacementTracker
+
+TRIED = np.linspace(-5.0, 3.75, 8)  # natural logs of LRs, over the one that seems right, that are tried for guidance
+
+
+class TriedLRs(NamedTuple):
+    """What each of the LRs `TRIED` would end with, n of them, in the runs of B others.
+
+    Attributes:
+        base: Log of each run's base LR over the one that seems right, shape (B,).
+        costs: Log of the final objective over that at the start, minus that of the best one, shape (B, n).
+    """
+
+    base: Floats
+    costs: Floats
 
 
 class AbstractTask(ABC):
@@ -93,6 +107,17 @@ class AbstractTask(ABC):
     def test_loss(self) -> Floats:
         """Return what final scores are taken of, shape (B,), positive: the loss on test samples, if there are any."""
         return self.objective()
+
+    def tried_lrs(self, horizon: int) -> "TriedLRs":
+        """Return what constant multiples of a linear decay to zero would end with: what only a teacher knows.
+
+        Args:
+            horizon: SGD steps of the runs that are made for it, from the start of the present ones.
+
+        Raises:
+            ValueError: The task can't tell.
+        """
+        raise ValueError(f"{type(self).__name__} can't try LRs beforehand: set ppo.guidance to 0")
 
     def set_lr_error(self, error: Floats) -> None:  # noqa: B027 (a bound is never wrong)
         """Set how wrong the base LRs are, until the next reset; nothing where the reference is a bound.

@@ -1,6 +1,8 @@
 """Mini-batches of G problems, some steps ahead: epochs in random order, or samples that are never seen again."""
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -49,6 +51,13 @@ class Stream:
         now = self._position
         self._position += 1
         return Samples(*(torch.stack([part[now] for part in parts]) for parts in zip(*self._ahead, strict=True)))
+
+    def clone(self) -> Self:
+        """Return a stream of the same mini-batches from here on; the two don't disturb each other."""
+        other = copy(self)
+        other.generators = [generator.clone_state() for generator in self.generators]
+        other._left, other._ahead = list(self._left), list(self._ahead)
+        return other
 
     def insert(self, slots: Tensor, other: "Stream") -> None:
         """Take over some problems from another stream, which has as many as are marked in slots (G,)."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import TRIED, AbstractTask, TriedLRs
 from lrpilot.envs.tasks.micro.base_lr import guessed_lr
 from lrpilot.envs.tasks.micro.model import BatchedModel
 from lrpilot.envs.tasks.micro.networks import NETWORKS
@@ -21,6 +21,8 @@ from lrpilot.envs.tasks.micro.structure import Structure, draw_structure
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
 
 DATA = ("wine", "breast_cancer", "digits")  # real tables, if none are named
+LEAST_RATIO, LARGEST_RATIO = 3e-3, 10.0  # of objectives, beyond which one is as good or bad as another
+EVALUATED = 32  # runs in one call without gradients
 _OF_RUN = ("parameters", "gradient", "lr_error", "initial", "_objective")
 
 
@@ -182,6 +184,19 @@ class MicroTask(AbstractTask):
         """Set how wrong the base LRs are; see `AbstractTask.set_lr_error`."""
         self.lr_error = torch.from_numpy(np.array(error, dtype=np.float64))
 
+    def tried_lrs(self, horizon: int) -> TriedLRs:
+        """Return what a linear decay to zero ends with from each of the LRs `TRIED`; see `AbstractTask.tried_lrs`."""
+        tried = copy(self)
+        tried.replicas, tried.stream = len(TRIED), self.stream.clone()
+        tried._start()
+        lr = (tried._repeated(self.guess).view(-1, len(TRIED)) * torch.from_numpy(np.exp(TRIED))).flatten().numpy()
+        for step in range(horizon):
+            tried.sgd_step(lr * (1 - step / horizon))
+        ratio = np.nan_to_num(tried.objective() / tried.initial.numpy(), nan=np.inf)
+        ended = np.log(ratio.clip(LEAST_RATIO, LARGEST_RATIO)).reshape(-1, len(TRIED))
+        costs = (ended - ended.min(1, keepdims=True)).repeat(self.replicas, 0)
+        return TriedLRs(self.lr_error.log().numpy(), costs)
+
     def objective(self) -> Floats:
         """Return the loss on the held-out samples, shape (B,); infinite where it is not finite."""
         if self.stale:
@@ -190,10 +205,17 @@ class MicroTask(AbstractTask):
 
     @torch.no_grad()
     def _held_out_loss(self) -> Tensor:
-        even = torch.full(self.held_out.inputs.shape[:2], 1.0 / self.held_out.inputs.shape[1])
-        samples, weights = self.model.arranged(self.held_out, self.replicas), self._repeated(even)
-        losses = self.model.losses(self.parameters, samples, weights, self._unused).double()
-        return torch.where(losses.isfinite(), losses, torch.inf)
+        """The objective of all runs, float64; computed for a few problems at a time, which fit the cache."""
+        problems, losses = max(1, EVALUATED // self.replicas), []
+        even = torch.full((1, self.problems.held_out), 1.0 / self.problems.held_out)
+        pieces = (torch.split(part, problems) for part in (*self.held_out, self.settings.unused))
+        parameters = torch.split(self.parameters, problems * self.replicas)
+        for own, inputs, targets, unused in zip(parameters, *pieces, strict=True):
+            samples = self.model.arranged(Samples(inputs, targets), self.replicas)
+            weights = even.expand(len(own), -1)
+            losses.append(self.model.losses(own, samples, weights, self._repeated(unused)))
+        loss = torch.cat(losses).double()
+        return torch.where(loss.isfinite(), loss, torch.inf)
 
     def hidden(self) -> Floats:
         """Return what only the critic knows, shape (B, hidden_size), dimensionless.
