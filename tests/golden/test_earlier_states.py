@@ -15,8 +15,9 @@ from torch.optim import SGD, Optimizer
 from lrpilot import GreedyLR, LearnedLR
 
 SAVED = Path(__file__).with_name("earlier_states.pt")
+FOUR_AGENTS = Path(__file__).parent / "format1" / "universal.safetensors"  # what shipped as `universal` then
 MAKERS: dict[str, Callable[[Optimizer], Any]] = {
-    "universal": lambda made: LearnedLR(made, "universal", horizon=240),
+    "universal": lambda made: LearnedLR(made, FOUR_AGENTS, horizon=240),
     "cnn": lambda made: LearnedLR(made, "cnn", horizon=240, warmup=30, lr_max=0.5),
     "nmf": lambda made: LearnedLR(made, "nmf", horizon=240, bound=lambda: 0.05),
     "greedy": lambda made: GreedyLR(made, factor=0.8, patience=1, every=5),

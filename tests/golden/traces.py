@@ -1,5 +1,7 @@
-"""The LR traces that released policies must give for ever; `python -m tests.golden.traces` records them.
+"""The LR traces that released policies must give for ever.
 
+Files of released policies lie in `format1`, …, named by the format of their cards. A new one is copied there, and
+`python -m tests.golden.traces` records its traces; those that are recorded already stay as they are.
 Inputs are numbers, not the outcome of a training, so a trace depends on the policy file and on our code alone.
 """
 
@@ -9,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -18,7 +21,8 @@ import torch
 from lrpilot import LearnedLR, SchedulePolicy, load_policy
 
 HERE = Path(__file__).parent
-POLICIES = sorted(path.stem for path in (HERE / "format1").glob("*.safetensors"))
+RELEASED = {f"{path.parent.name}/{path.stem}": path for path in sorted(HERE.glob("format*/*.safetensors"))}
+NEWEST = {path.stem: name for name, path in RELEASED.items()}  # by the name of the policy
 RECORDED = HERE / "traces.json"
 SAME_SUMS = {  # read by OpenBLAS, NumPy and PyTorch when they are imported
     "OPENBLAS_CORETYPE": "Haswell",
@@ -97,22 +101,31 @@ TRACES: dict[str, Callable[[SchedulePolicy], Iterator[float]]] = {
 
 
 def recorded(name: str) -> dict[str, list[str] | str]:
-    policy = load_policy(HERE / "format1" / f"{name}.safetensors")
+    policy = load_policy(RELEASED[name])
     traces = {trace: [float(lr).hex() for lr in make(policy)] for trace, make in TRACES.items()}
     return {"fingerprint": policy.fingerprint, **traces}
 
 
-def record(path: Path) -> None:
-    """Write all traces in a process that sums as any x86 processor with AVX2 can: bits don't differ by machine."""
-    script = "import sys; from tests.golden.traces import write; write(sys.argv[1])"
-    root = HERE.parents[1]
-    subprocess.run([sys.executable, "-c", script, str(path)], check=True, cwd=root, env={**os.environ, **SAME_SUMS})
+def in_same_sums(path: Path, names: Iterable[str]) -> None:
+    """Write traces in a process that sums as any x86 processor with AVX2 can: bits don't differ by machine."""
+    script = "import sys; from tests.golden.traces import write; write(*sys.argv[1:])"
+    words = [sys.executable, "-c", script, str(path), *names]
+    subprocess.run(words, check=True, cwd=HERE.parents[1], env={**os.environ, **SAME_SUMS})
 
 
-def write(path: str) -> None:
+def write(path: str, *names: str) -> None:
     torch.set_num_threads(1)
-    Path(path).write_text(json.dumps({name: recorded(name) for name in POLICIES}, indent=0) + "\n")
+    Path(path).write_text(json.dumps({name: recorded(name) for name in names}, indent=0) + "\n")
+
+
+def record_new() -> None:
+    """Record the traces of files that have none."""
+    before = json.loads(RECORDED.read_text())
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "new.json"
+        in_same_sums(path, RELEASED.keys() - before.keys())
+        RECORDED.write_text(json.dumps({**before, **json.loads(path.read_text())}, indent=0) + "\n")
 
 
 if __name__ == "__main__":
-    record(RECORDED)
+    record_new()
