@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,13 +112,15 @@ class Scripted(AbstractTask):
         return np.ones((self.batch_size, 1))
 
 
-@pytest.mark.parametrize("power", [1.0, 2.0])
-def test_run_time_and_environment_set_the_same_lrs(policy_maker: Callable[..., SchedulePolicy], power: float) -> None:
-    policy = policy_maker(action="multiple_of_base", decisions=6, power=power, **ACTS)
+@pytest.mark.parametrize("timing", [{"power": 1.0}, {"power": 2.0}, {"first_interval": 4}])
+def test_run_time_and_environment_set_the_same_lrs(
+    policy_maker: Callable[..., SchedulePolicy], timing: dict[str, Any]
+) -> None:
+    policy = policy_maker(action="multiple_of_base", decisions=6, **timing, **ACTS)
     losses = np.random.default_rng(0).lognormal(0, 1.0, (120, 5))
     losses[50, 1] = np.nan
     task = Scripted(losses)
-    process = Process(task, Decisions(6, (20,), guard="off", loss_only=1.0, power=power, **ACTS))  # type: ignore[arg-type]
+    process = Process(task, Decisions(6, (20,), guard="off", loss_only=1.0, **timing, **ACTS))
     process.seed(0)
     process.reset()
     for decision in range(6):
