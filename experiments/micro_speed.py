@@ -132,7 +132,7 @@ def seconds(steps: dict[str, Step]) -> dict[str, float]:
     return best
 
 
-class Products(TorchDispatchMode):
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the processor's time that matrix products take.
 
     Attributes:
