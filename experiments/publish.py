@@ -1,4 +1,7 @@
-"""Choose the policy that is published: python -m lrpilot.experiments.publish RUN … (finished runs of one recipe)."""
+"""Choose the policy that is published: python -m lrpilot.experiments.publish RUN … [KEY=VALUE …].
+
+Runs are folders of finished ones of one recipe. Keys are those of its section `comparison`: how much is measured.
+"""
 
 import json
 import sys
@@ -8,26 +11,34 @@ from pathlib import Path
 from rich.console import Console
 
 from lrpilot.agents.run import Run
+from lrpilot.configs import ConfigError, load_recipe
 from lrpilot.envs.families import FAMILIES
 from lrpilot.files import write_json
 from lrpilot.policy import FINGERPRINTS, SHIPPED, SUFFIX, SchedulePolicy, list_policies, load_policy
 
 
-def publish(folders: Sequence[Path], console: Console) -> Path:
+def publish(folders: Sequence[Path], console: Console, overrides: Sequence[str] = ()) -> Path:
     """Compare all runs as seeds of one method, and publish the one that is best on validation.
 
     Args:
         folders: Folders of finished runs.
         console: Where progress and results are shown.
+        overrides: "comparison.key=value", applied to the recipe of the best run for the comparison.
 
     Returns:
         The published file.
+
+    Raises:
+        ConfigError: An override is wrong, or of something else.
     """
+    if others := [override for override in overrides if not override.startswith("comparison.")]:
+        raise ConfigError(f"override {others[0]!r}: what was trained is done, only comparison.… can be set")
     runs = [Run.reopen(folder) for folder in folders]
     policies = [load_policy(run.policy) for run in runs]
     scores = [min(score for _, score in json.loads(run.progress.read_text())["scores"]) for run in runs]
     best = scores.index(min(scores))
-    family = FAMILIES[runs[best].recipe.env]
+    compared = Run(folders[best], load_recipe(folders[best] / "config.yaml", overrides))
+    family = FAMILIES[compared.recipe.env]
     evidence = Path("docs") / "results" / family.name
     evidence.mkdir(parents=True, exist_ok=True)
     card = {
@@ -35,7 +46,7 @@ def publish(folders: Sequence[Path], console: Console) -> Path:
         "summary": family.summary,
         "not_for": family.not_for,
         "selection": {"seeds": [run.recipe.seed for run in runs], "validation": scores, "chosen": best},
-        "results": family.shown_by.for_card(runs[best], policies, evidence, console),
+        "results": family.shown_by.for_card(compared, policies, evidence, console),
     }
     path = SHIPPED / f"{family.name}{SUFFIX}"
     SchedulePolicy(card, policies[best].layers).save(path)
@@ -49,4 +60,11 @@ def record_fingerprints() -> None:
 
 
 if __name__ == "__main__":
-    print(publish([Path(folder) for folder in sys.argv[1:]], Console(width=120)))
+    given = sys.argv[1:]
+    print(
+        publish(
+            [Path(word) for word in given if "=" not in word],
+            Console(width=120),
+            [word for word in given if "=" in word],
+        )
+    )

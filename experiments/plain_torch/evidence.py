@@ -21,11 +21,16 @@ from lrpilot.files import write_json
 from lrpilot.policy import SUFFIX, SchedulePolicy
 
 BASE_LRS = HEADINGS[:3]
+CARD_ROLE: Role = "validation"  # of the networks that cards are about; those for test are looked at once, at the end
+LOOKED_AT: dict[Role, str] = {
+    "validation": "validation: looked at while the policy was chosen",
+    "test": "test: looked at once, after the policy was chosen",
+}
 WIDTH = 170  # of tables, characters
 
 
 class PlainTorch(AbstractEvidence):
-    """Of policies for networks of any kind: on validation networks while one is chosen, on test networks at last.
+    """Of policies for networks of any kind: on validation networks while one is chosen, on test networks in `compare`.
 
     Of a recipe only `comparison` counts, not how its decisions are made.
     """
@@ -48,17 +53,15 @@ class PlainTorch(AbstractEvidence):
         return {f"excess_over_tuned_linear_at_{horizon}_steps": mean for horizon, mean in means.items()}
 
     def for_card(self, run: Run, policies: Sequence[SchedulePolicy], folder: Path, console: Console) -> dict[str, Any]:
-        """Compare on test networks; see `AbstractEvidence.for_card`."""
-        data = benchmark(run.recipe, policies, "test", folder / "compare.json", console)
-        learned = {
-            horizon: [row for row in rows if len(row["excess"]) == len(BASE_LRS)]
-            for horizon, rows in data["horizons"].items()
-        }
+        """Compare on the networks of `CARD_ROLE`; see `AbstractEvidence.for_card`."""
+        data = benchmark(run.recipe, policies, CARD_ROLE, folder / "compare.json", console)
+        learned = {horizon: rows[: len(policies)] for horizon, rows in data["horizons"].items()}
         excess = {horizon: np.mean([row["excess"] for row in rows], 0) for horizon, rows in learned.items()}
         runs = [(row["diverged"], row["runs"]) for rows in learned.values() for row in rows]
         return {
             **{f"excess_over_tuned_linear_at_{horizon}_steps": _mean(values) for horizon, values in excess.items()},
             "networks": max(values.shape[1] for values in excess.values()),
+            "networks_are": LOOKED_AT[CARD_ROLE],
             "policy_seeds": len(policies),
             "diverged": np.sum(runs, 0).tolist(),
             "commit": data["commit"],
@@ -66,12 +69,19 @@ class PlainTorch(AbstractEvidence):
                 f"{horizon} steps": dict(zip(BASE_LRS, values.mean(1).round(4).tolist(), strict=True))
                 for horizon, values in excess.items()
             },
+            "by_network": {f"{horizon} steps": _by_network(rows) for horizon, rows in learned.items()},
         }
 
 
 def _mean(excess: Any) -> list[float]:
     """Mean over base LRs and networks, shape (base LRs, N), and the ends of its interval over networks."""
     return [round(value, 4) for value in (float(excess.mean()), *interval(excess.mean(0)))]
+
+
+def _by_network(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Median, spread over base LRs, share of networks ahead of cosine: means over policies, where they are known."""
+    figures = {name: [row[name] for row in rows] for name in ("median", "spread", "ahead_of_cosine")}
+    return {name: round(float(np.mean(values)), 4) for name, values in figures.items() if None not in values}
 
 
 def benchmark(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lrpilot.agents.run import Run
 from lrpilot.card import PolicyError
-from lrpilot.configs import load_recipe
+from lrpilot.configs import ConfigError, load_recipe
 from lrpilot.experiments import publish as shipping
 from lrpilot.experiments.pipeline import compare_policies, train_agent
 from lrpilot.experiments.plain_torch import report, work
@@ -24,15 +24,15 @@ SMALL += ["validation.problems=8", "horizon=20", "comparison.processes=1"]
 NETS = [*SMALL, "problems.architectures=[mlp]", "unseen=[]", "data.train=[wine]", "data.validation=[iris]"]
 NETS += ["data.test=[diabetes]", "comparison.tuning_problems=4", "comparison.test_problems=4", "comparison.base_lrs=2"]
 NETS += ["decisions.steps=[2]", "comparison.baselines=[linear-to-zero, cosine]"]
-UNIVERSAL = [*SMALL, "ppo.batches=1", "decisions.horizons=[20, 40]", "validation.horizons=[20]"]
+UNIVERSAL = [*SMALL, "ppo.batches=1", "ppo.minibatches=8", "decisions.horizons=[20, 40]", "validation.horizons=[20]"]
 UNIVERSAL += ["comparison.horizons=[20, 30]", "comparison.networks=1"]
 QUIET = Console(quiet=True)
 
 
-def published(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SchedulePolicy:
+def published(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> SchedulePolicy:
     monkeypatch.setattr(shipping, "SHIPPED", folder)
     monkeypatch.setattr(shipping, "FINGERPRINTS", folder / "fingerprints.json")
-    shipped = load_policy(shipping.publish([run.folder], QUIET))
+    shipped = load_policy(shipping.publish([run.folder], QUIET, overrides))
     assert shipped.fingerprint == load_policy(run.policy).fingerprint == load_policy(run.best).fingerprint
     return shipped
 
@@ -83,3 +83,9 @@ def test_the_agent_for_networks_of_any_kind_is_shown_by_the_benchmark(
     assert low == high == mean == pytest.approx(learned["all"][0], abs=1e-4)
     assert (results["networks"], results["policy_seeds"], results["diverged"][1]) == (1, 1, 18)
     assert mean == pytest.approx(sum(results["by_base_lr"]["30 steps"].values()) / 3, abs=1e-4)
+    assert results["by_network"]["30 steps"]["spread"] == pytest.approx(learned["spread"], abs=1e-4)
+    assert results["networks_are"].startswith(asked[-1])
+    again = published(run, tmp_path, monkeypatch, "comparison.horizons=[20]")
+    assert [*again.card["results"]["by_base_lr"]] == ["20 steps"]
+    with pytest.raises(ConfigError, match=r"'seed=1': what was trained is done"):
+        shipping.publish([run.folder], QUIET, ["seed=1"])
