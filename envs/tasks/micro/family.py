@@ -74,8 +74,12 @@ UNIVERSAL = Family(
     load=load_dataset,
     decisions=DECISIONS,
     description=DESCRIPTION,
-    summary="networks of any kind; LR as a multiple of your base LR, which may be wrong by a factor of 50",
-    not_for="fine-tuning, where a small LR is the point",
+    summary="networks of any kind; LR as a multiple of your base LR, which may be wrong by a factor of 16",
+    not_for=(
+        "runs whose LR you can tune: a tuned schedule is at least as good; fine-tuning, where a small LR is the point; "
+        "networks that overfit; runs of fewer than sixty steps; networks of more than about 10^5 parameters have not "
+        "been tried"
+    ),
     env_id="lrpilot/Micro-v0",
     at_once=16,
     evidence="lrpilot.experiments.plain_torch.evidence:PLAIN_TORCH",
