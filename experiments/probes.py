@@ -48,7 +48,7 @@ PROBES = (
     Probe("base LR as guessed", 1.0, {}),
     Probe("base LR ÷ 16", 1 / 16, {}),
     Probe("base LR × 16", 16.0, {}),
-    Probe("noisy: mini-batches of 2", 1.0, {"batch_sizes": (2,), "batch": (2, 2)}),
+    Probe("noisy: mini-batches of 2 to 4", 1.0, {"batch_sizes": (2,), "batch": (2, 2)}),
     Probe("60 % of the labels random", 1.0, {"label_noise": (0.6, 0.6), "clean": 0.0}),
 )
 
