@@ -3,8 +3,8 @@
 How many training steps of one network a second, in 128 runs: 16 problems with 8 replicas. Four ways, with the same
 networks, data, mini-batches and optimizers: batched products (`MicroTask`), vmap over all runs, vmap over 32 runs at a
 time (as the families `cnn` and `nlp` compute theirs), and one network after the other. All but the first use plain
-functions of torch.nn (`micro_plain`); vmap warns that it differentiates attention run by run. The times are those of the
-processor, with one thread.
+functions of torch.nn (`micro_plain`); vmap warns that it differentiates attention run by run. The times are those of
+the processor, with one thread.
 """
 
 import argparse
