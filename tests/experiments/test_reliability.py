@@ -83,7 +83,8 @@ def test_a_row_is_run(name: str, policy: str) -> None:
     assert all(math.isfinite(number) for number in (*outcome.score, *outcome.clean, *outcome.difference))
     assert outcome.clean_lrs[0] == outcome.lrs[0] > 0
     has_glitches, falls_below_zero = STREAMS[name].glitch is not None, STREAMS[name].task == "likelihood"
-    assert (outcome.unusual > 0) == (has_glitches or falls_below_zero)  # hinges get to zero in longer runs
+    may_be_zero = STREAMS[name].task in ("hinge", "triplet")  # if the policy is quick
+    assert (outcome.unusual > 0) == (has_glitches or falls_below_zero) or may_be_zero
 
 
 @pytest.mark.usefixtures("short")
