@@ -79,6 +79,10 @@ class Run:
         """Validation scores so far, as JSON."""
         return self.folder / "checkpoints" / "progress.json"
 
+    def validated(self, iteration: int) -> Path:
+        """The policy after an iteration that was followed by a validation: all are kept."""
+        return self.folder / "checkpoints" / f"policy-{iteration:04d}.safetensors"
+
     @property
     def best(self) -> Path:
         """The best policy so far by validation."""

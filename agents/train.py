@@ -165,6 +165,7 @@ class _Iterations(BaseCallback):
         policy = export(self.model, recipe.env, recipe.decisions, trained=provenance(recipe, iteration))
         episodes = validate(policy, recipe)
         score = score_of(episodes, recipe)
+        policy.save(self.run.validated(iteration))
         if all(score < earlier for _, earlier in self.scores):
             policy.save(self.run.best)
         self.scores.append((iteration, score))

@@ -35,7 +35,7 @@ def publish(folders: Sequence[Path], console: Console, overrides: Sequence[str] 
         raise ConfigError(f"override {others[0]!r}: what was trained is done, only comparison.… can be set")
     runs = [Run.reopen(folder) for folder in folders]
     policies = [load_policy(run.policy) for run in runs]
-    scores = [min(score for _, score in json.loads(run.progress.read_text())["scores"]) for run in runs]
+    scores = [_score(run, policy) for run, policy in zip(runs, policies, strict=True)]
     best = scores.index(min(scores))
     compared = Run(folders[best], load_recipe(folders[best] / "config.yaml", overrides))
     family = FAMILIES[compared.recipe.env]
@@ -52,6 +52,12 @@ def publish(folders: Sequence[Path], console: Console, overrides: Sequence[str] 
     SchedulePolicy(card, policies[best].layers).save(path)
     record_fingerprints()
     return path
+
+
+def _score(run: Run, policy: SchedulePolicy) -> float:
+    """The score on validation problems of the policy that a run exports, which need not be the newest one."""
+    scores: dict[int, float] = dict(json.loads(run.progress.read_text(encoding="utf-8"))["scores"])
+    return scores[policy.card["trained"]["iterations"]]
 
 
 def record_fingerprints() -> None:

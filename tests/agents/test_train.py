@@ -150,6 +150,8 @@ def test_the_run_folder_holds_what_the_readme_says(recipe: Recipe, tmp_path: Pat
     policy = train(run, QUIET)
     assert policy.card["trained"]["seed"] == recipe.seed
     assert load_recipe(run.folder / "config.yaml") == recipe
+    kept = [load_policy(run.validated(iteration)).card["trained"]["iterations"] for iteration in (0, 2, 4)]
+    assert kept == [0, 2, 4]
     assert list((run.folder / "tensorboard").glob("events*"))
     assert not list(run.folder.rglob("*.tmp*"))
     assert Run.start(recipe, tmp_path).folder.name == "seed0-2"
