@@ -123,7 +123,7 @@ def _band(axes: Axes, x: Floats, curves: Floats, colour: str, line: Line) -> Non
 
 def _label(lrs: Axes, losses: Axes, final: Axes) -> None:
     for axes, name, x, y in (
-        (lrs, "universal", 235, 4.2e-3), (lrs, "cosine", 180, 1.2e-4),
+        (lrs, "universal", 215, 1.05e-2), (lrs, "cosine", 180, 1.2e-4),
         (losses, "universal", 140, 3.3), (losses, "cosine", 250, 4.4),
         (final, "universal", 7e-5, 2.3), (final, "cosine", 1.6e-4, 3.1),
     ):  # fmt: skip

@@ -9,10 +9,8 @@ from lrpilot.configs import load_recipe
 from lrpilot.configs.load import renamed
 from lrpilot.policy import list_policies, load_policy
 
-OTHERWISE = {"universal": pytest.mark.xfail(strict=True, reason="the file that ships is of an earlier recipe")}
 
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=OTHERWISE.get(name, ())) for name in list_policies()])
+@pytest.mark.parametrize("name", list_policies())
 def test_a_recipe_is_the_one_that_its_policy_was_trained_by(name: str) -> None:
     card = load_policy(name).card
     recipe = load_recipe(name, [f"seed={card['trained']['seed']}"])
