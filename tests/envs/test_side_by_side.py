@@ -16,7 +16,7 @@ DECISIONS = Decisions(6, horizons=(12, 96), first_interval=2, judged_every=4, gu
 
 
 def pool(cores: int) -> ProcessPool:
-    made = make_pool(4, cores, 16, "cnn", PROBLEMS, DECISIONS, ("iris",), 2)
+    made = make_pool(4, cores, 16, False, "cnn", PROBLEMS, DECISIONS, ("iris",), 2)
     assert isinstance(made, ProcessPool)
     made.seed(3)
     return made
@@ -57,7 +57,7 @@ def test_the_number_of_cores_changes_nothing(on_two: ProcessPool) -> None:
 
 
 def test_marked_runs_begin_anew_while_the_others_go_on() -> None:
-    made = make_pool(2, 1, 8, "nmf", None, Decisions(4))
+    made = make_pool(2, 1, 8, False, "nmf", None, Decisions(4))
     made.seed(0)
     made.reset()
     before = made.step(np.zeros(8)).observation
@@ -80,9 +80,9 @@ def test_rewards_that_are_seen_less_often_add_up_to_the_same() -> None:
 
 
 def test_a_single_batch_is_a_process_and_errors_elsewhere_are_raised_here(on_two: ProcessPool) -> None:
-    assert isinstance(make_pool(1, 1, 4, "nmf"), Process)
+    assert isinstance(make_pool(1, 1, 4, False, "nmf"), Process)
     with pytest.raises(ValueError, match="divide the 3 batches"):
-        make_pool(3, 2, 6, "nmf")
+        make_pool(3, 2, 6, False, "nmf")
     worker = Worker(list)
     worker.send("no_such_method")
     with pytest.raises(AttributeError, match="no_such_method"):
