@@ -77,8 +77,9 @@ UNIVERSAL = Family(
     summary="networks of any kind; LR as a multiple of your base LR, which may be wrong by a factor of 16",
     not_for=(
         "runs whose LR you can tune: a tuned schedule is at least as good; fine-tuning, where a small LR is the point; "
-        "networks that overfit; runs of fewer than sixty steps; networks of more than about 10^5 parameters have not "
-        "been tried"
+        "networks that overfit; loops that hide the gradients (zero_grad before the step of the scheduler, or no "
+        "gradients at all): by losses alone it trusts your LR too much; runs of fewer than sixty steps; networks of "
+        "more than about 10^5 parameters have not been tried"
     ),
     env_id="lrpilot/Micro-v0",
     at_once=16,
