@@ -1,4 +1,4 @@
-"""PPO that is also told, in training alone, what other LRs would have cost: guidance.
+"""PPO whose actor is also moved, in training, towards the LRs that would have cost least: guidance.
 
 Where the right LR of a problem can be found by trying, an agent need not find out by chance which of its actions were
 too bold. After each update of PPO, the actor's mean actions are moved so that the LR which they lead to is expected to

@@ -1,10 +1,12 @@
 """The family `universal`: micro networks, which one agent for networks of any kind practises on."""
 
+from dataclasses import replace
+
 from lrpilot.envs.data.datasets import load_dataset
 from lrpilot.envs.family import Family
-from lrpilot.envs.process import Decisions
 from lrpilot.envs.tasks.micro.problems import MicroProblems
 from lrpilot.envs.tasks.micro.task import MicroTask
+from lrpilot.envs.tasks.nets import family as nets
 
 DESCRIPTION = """\
 Choose the learning rate of training a small network of any kind, from a base LR that may be wrong.
@@ -52,20 +54,7 @@ through progress. Also `terminated` when the held-out loss is not finite or has 
 - v0: first version.
 """
 
-# The base LR is a guess, so the agent begins far below it and changes the LR step by step; nothing bounds it.
-DECISIONS = Decisions(
-    60,
-    (4,),
-    action="multiple_of_base",
-    anchor="linear",
-    log_low=-10.0,
-    log_high=7.0,
-    max_change=1.5,
-    log_start=-5.0,
-    spike_guard=3.0,
-    guard="off",
-    penalty=2.0,
-)
+DECISIONS = replace(nets.DECISIONS, log_high=7.0, log_start=-5.0)
 
 UNIVERSAL = Family(
     name="universal",
