@@ -15,6 +15,7 @@ from lrpilot.policy import SchedulePolicy, load_policy
 from lrpilot.schedule import Bound
 from lrpilot.schedulers import parameters
 from lrpilot.schedulers.base import AbstractMetricLR
+from lrpilot.schedulers.gradients import GradientReader, decides_next
 from lrpilot.schedulers.groups import LR, BaseLRs
 from lrpilot.schedulers.ranks import check_same
 from lrpilot.states import StateError
@@ -29,8 +30,9 @@ class LearnedLR(AbstractMetricLR):
             optimizer.step()
             scheduler.step(loss)
 
-    Policies that read gradients take them from `.grad` at decisions, so call `step` before `zero_grad`; where there
-    are none they do with the losses alone.
+    Policies that read gradients take them from `.grad` at decisions. A loop that clears them before `step` is found
+    out at the first decision: from then on they are read right after `optimizer.step`. Where there are none at all,
+    policies do with the losses alone.
 
     The same multiplier goes to every parameter group, so their ratios stay. With a bound, the group with the
     largest base LR now is the one that stays inside it. Losses may be zero, negative, not finite or on a new scale:
@@ -82,14 +84,15 @@ class LearnedLR(AbstractMetricLR):
         base_lr = bases.largest if optimizer.param_groups else 1.0
         if isinstance(optimizer, LBFGS) and lr_max is None:
             lr_max = base_lr
-        self._fingerprint, self._reads_gradients = policy.fingerprint, policy.reads_gradients
+        self._fingerprint = policy.fingerprint
         self._schedule = policy.schedule(base_lr, horizon, bound=bound, lr_min=lr_min, lr_max=lr_max, guard=guard)
         self._schedule.notices = self._notices
+        self._gradients = GradientReader(self._schedule) if policy.reads_gradients else None
         if horizon < policy.control.decisions:
             self._notices.once("short", TOO_SHORT.format(horizon, policy.control.decisions))
         if bound is None and policy.control.action == "fraction_of_bound":
             self._notices.once("no bound", NO_BOUND.format(base_lr))
-        if self._reads_gradients:
+        if self._gradients is not None:
             self._schedule.tracker.start(parameters.weights(optimizer))
             self._schedule.agree = parameters.agreed
         if last_epoch != -1:
@@ -122,18 +125,15 @@ class LearnedLR(AbstractMetricLR):
         return multiplier if multiplier * largest <= allowed else math.nextafter(multiplier, 0.0)
 
     def _decides(self) -> bool:
-        schedule = self._schedule
-        self._listening = schedule.calls + 1 < schedule.horizon  # a spike counts after the last decision, too
-        return self._listening and schedule.decides_at <= schedule.calls + 1
+        self._listening = self._schedule.calls + 1 < self._schedule.horizon  # a spike counts after the last decision
+        return decides_next(self._schedule)
 
     def _advance(self, losses: list[float], decides: bool) -> None:
         schedule = self._schedule
         schedule.enter(losses)
-        gradient_sq = math.nan
-        if decides and self._reads_gradients and schedule.heard:
-            gradient_sq = parameters.gradient_sq(self.optimizer)
-        if math.isfinite(gradient_sq):
-            schedule.advance(gradient_sq, parameters.weights(self.optimizer), parameters.gradient(self.optimizer))
+        reading = self._gradients.read(self.optimizer) if decides and self._gradients and schedule.heard else None
+        if reading is not None and math.isfinite(reading.square):
+            schedule.advance(reading.square, parameters.weights(self.optimizer), reading.sketch)
         else:
             schedule.advance()
 
@@ -147,7 +147,8 @@ class LearnedLR(AbstractMetricLR):
 
     def _own_state(self) -> dict[str, Any]:
         moved = {name: torch.from_numpy(value.copy()) for name, value in self._schedule.tracker.state().items()}
-        own = {"policy": self._fingerprint, "warmup": self._warmup}
+        early = self._gradients is not None and self._gradients.early
+        own = {"policy": self._fingerprint, "warmup": self._warmup, "reads_early": early}
         return {**own, "schedule": self._schedule.state(), "travel": moved}
 
     def _load_own(self, state: dict[str, Any]) -> None:
@@ -161,6 +162,10 @@ class LearnedLR(AbstractMetricLR):
         self._schedule.load({**of_earlier_version, **state["schedule"]})
         self._warmup = state.get("warmup", self._warmup)
         self._schedule.tracker = DisplacementTracker.of(moved)
+        if self._gradients is not None:
+            self._gradients.early = False
+            if state.get("reads_early", False):
+                self._gradients.read_early(self.optimizer)
 
 
 def _at_most(limit: float, lr: LR) -> LR:

@@ -75,7 +75,7 @@ def with_gradients(policy: SchedulePolicy) -> Iterator[float]:
 
 
 def in_torch(policy: SchedulePolicy) -> Iterator[float]:
-    # Two groups, a warm-up, and gradients that are hidden for a while.
+    # Two groups, a warm-up, and steps of which no gradients are seen for a while, made by hand.
     rng = np.random.default_rng(13)
     parameters = [torch.nn.Parameter(torch.from_numpy(rng.random(shape))) for shape in ((40, 3), (2100,))]
     groups = [{"params": [parameter], "lr": lr} for parameter, lr in zip(parameters, (0.05, 0.2), strict=True)]
@@ -85,9 +85,12 @@ def in_torch(policy: SchedulePolicy) -> Iterator[float]:
     for step, loss in enumerate(losses(245, 5)):
         for parameter in parameters:
             parameter.grad = torch.from_numpy(rng.random(tuple(parameter.shape)) - 0.4)
-        optimizer.step()
         if 100 < step < 140:
+            for group in optimizer.param_groups:
+                group["params"][0].data.add_(group["params"][0].grad, alpha=-group["lr"])
             optimizer.zero_grad()
+        else:
+            optimizer.step()
         scheduler.step(torch.tensor(loss, dtype=torch.float64) if step % 3 else loss)
         yield from scheduler.get_last_lr()
 
