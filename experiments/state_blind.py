@@ -20,12 +20,14 @@ from lrpilot.configs.recipe import NetRecipe
 from lrpilot.envs.families import FAMILIES
 from lrpilot.experiments.network_figures import REFERENCE
 from lrpilot.experiments.networks import ERRORS, SCORED, compare_networks
+from lrpilot.experiments.plain_torch.evidence import PLAIN_TORCH
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.files import commit, write_json
 from lrpilot.policy import SUFFIX, SchedulePolicy, load_policy
 
 CONTROLS = Path(__file__).parent / "controls"  # where trained ones are kept
 BLIND = ("progress", "log_multiple")  # all that they see
+TIMED = (*BLIND, "steps", "horizon")  # where decisions are timed in steps: these say nothing but the time either
 NAME = "state_blind"
 RUNS = Path("runs")
 
@@ -59,7 +61,7 @@ def kept(env: str) -> Path:
 
 def blindfolded(recipe: Recipe) -> Recipe:
     """Return a recipe whose agent sees the time and its own LR, and is the same otherwise."""
-    return recipe.model_copy(update={"signals": BLIND})
+    return recipe.model_copy(update={"signals": BLIND if recipe.decisions.first_interval is None else TIMED})
 
 
 def train_blind(recipe: Recipe, root: Path, console: Console) -> SchedulePolicy:
@@ -117,11 +119,19 @@ def sight(recipe: Recipe, seeing: SchedulePolicy, blind: SchedulePolicy, console
 
 
 def main(env: str) -> None:
-    """Train the blind agent of a shipped recipe, keep it, and write what sight is worth."""
+    """Train the blind agent of a shipped recipe, keep it, and write what sight is worth.
+
+    Where the plain_torch benchmark shows how good a policy is, it also shows what sight is worth, by another command.
+    """
     console, recipe = Console(width=120), load_recipe(env)
     blind = train_blind(recipe, RUNS, console)
     kept(env).parent.mkdir(exist_ok=True)
     blind.save(kept(env))
+    if FAMILIES[env].shown_by is PLAIN_TORCH:
+        console.print(
+            f"kept in {kept(env)}; what sight is worth: python -m lrpilot.experiments.plain_torch controls {env}"
+        )
+        return
     result = sight(recipe, load_policy(env), blind, console)
     path = Path("docs") / "results" / env / f"{NAME}.json"
     write_json(path, {"commit": commit(), **result.as_dict()})

@@ -5,35 +5,48 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
-from lrpilot.experiments.plain_torch.network import Network
+from lrpilot.experiments.plain_torch import controls as against
+from lrpilot.experiments.plain_torch.network import Network, Role
 from lrpilot.experiments.plain_torch.networks import networks_of
-from lrpilot.experiments.plain_torch.plan import HORIZONS, LONG, SEEDS, units
+from lrpilot.experiments.plain_torch.plan import HORIZONS, LONG, SEEDS, at, own_horizons, units
 from lrpilot.experiments.plain_torch.report import report, sensitivity
 from lrpilot.experiments.plain_torch.store import BASELINES, FOLDER, Store
-from lrpilot.experiments.plain_torch.tables import check_table, report_table
+from lrpilot.experiments.plain_torch.tables import best_table, check_table, controls_table, report_table
 from lrpilot.experiments.plain_torch.work import PROCESSES, run_units
 from lrpilot.files import write_json
 
 REMINDER = "test networks are for the end: choose policies by --role validation"
+ROLES: dict[str, tuple[Role, ...]] = {
+    "validation": ("validation",),
+    "test": ("test",),
+    "large": ("large",),
+    "all": ("validation", "test"),
+}
 CHECK_HORIZON = 1000
 WIDTH = 170  # of tables, characters
 
 
 def networks_in(role: str) -> list[Network]:
-    """Return the networks of a role, or of both, those for validation first.
+    """Return the networks of a role, or of validation and test, in this order.
 
     Args:
-        role: "validation", "test" or "all".
+        role: A key of `ROLES`.
     """
-    return [network for one in ("validation", "test") if role in {one, "all"} for network in networks_of(one)]
+    return [network for one in ROLES[role] for network in networks_of(one)]
+
+
+def horizons_in(given: argparse.Namespace, *usual: int) -> tuple[int, ...]:
+    """Return the horizons that are asked for, else those of the networks' own, else the usual ones."""
+    return tuple(given.horizon or own_horizons(networks_in(given.role)) or usual)
 
 
 def baselines(given: argparse.Namespace, console: Console) -> None:
     """Run the baselines that are missing, the most urgent first."""
-    horizons = tuple(given.horizon or (*HORIZONS, LONG))
-    roles = [units(networks, horizons) for role in ("validation", "test") if (networks := _of(role, given.role))]
+    horizons = horizons_in(given, *HORIZONS, LONG)
+    roles = [units(networks_of(role), horizons) for role in ROLES[given.role]]
     work = [unit for units_of_role in roles for unit in units_of_role if unit.linear or not given.linear]
     store = Store(given.folder)
     try:
@@ -43,20 +56,35 @@ def baselines(given: argparse.Namespace, console: Console) -> None:
     console.print(f"{len(store.results)} runs are known; `export` writes those of baselines to {BASELINES}")
 
 
-def _of(role: str, wanted: str) -> list[Network]:
-    return networks_in(role) if wanted in {role, "all"} else []
-
-
 def policy(given: argparse.Namespace, console: Console) -> None:
     """Run policies and print a table for each horizon."""
     if given.role == "test":
         console.print(f"[bold]{REMINDER}[/bold]")
-    horizons = given.horizon or HORIZONS
+    horizons = horizons_in(given, *HORIZONS)
     store = Store(given.folder)
     data = report(given.policies, given.role, horizons, given.seeds, given.hidden, store, given.processes)
     for horizon, rows in data["horizons"].items():
-        count = sum(network.long or int(horizon) != LONG for network in networks_in(given.role))
-        console.print(report_table(rows, horizon, count))
+        console.print(report_table(rows, horizon, len(at(networks_in(given.role), int(horizon)))))
+        if given.role == "large":
+            console.print(best_table(rows, horizon))
+    if given.output:
+        write_json(given.output, data)
+        console.print(f"written to {given.output}")
+
+
+def controls(given: argparse.Namespace, console: Console) -> None:
+    """Run a policy and its controls and print a table for each horizon: what training and sight gain."""
+    if given.role == "test":
+        console.print(f"[bold]{REMINDER}[/bold]")
+    torch.set_num_threads(1)  # for the mean replay, which is made in this process
+    horizons = given.horizon or against.HORIZONS
+    data = against.compare_controls(
+        given.policy, given.role, horizons, given.seeds, Store(given.folder), given.processes
+    )
+    for horizon, part in data["horizons"].items():
+        console.print(controls_table(part["rows"], horizon))
+    if others := data["state_blind_differs_in"]:
+        console.print(f"the recipe of the state-blind agent is another one in: {', '.join(others)}")
     if given.output:
         write_json(given.output, data)
         console.print(f"written to {given.output}")
@@ -64,7 +92,7 @@ def policy(given: argparse.Namespace, console: Console) -> None:
 
 def check(given: argparse.Namespace, console: Console) -> None:
     """Print how much each network says about LRs."""
-    for horizon in given.horizon or [CHECK_HORIZON]:
+    for horizon in horizons_in(given, CHECK_HORIZON):
         costs = sensitivity(networks_in(given.role), horizon, Store(given.folder).results)
         console.print(check_table(costs, horizon))
 
@@ -79,27 +107,35 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     result = argparse.ArgumentParser(prog="python -m lrpilot.experiments.plain_torch", description=__doc__)
     commands = result.add_subparsers(required=True)
-    for command in (baselines, policy, check, export):
+    for command in (baselines, policy, controls, check, export):
         sub = commands.add_parser(command.__name__, help=(command.__doc__ or "").removesuffix("."))
         sub.set_defaults(command=command)
-        roles = ("validation", "test") if command is policy else ("validation", "test", "all")
-        sub.add_argument(
-            "--role", choices=roles, default=roles[0] if command is policy else "all", help="which networks"
-        )
+        learned = command in {policy, controls}
+        roles: tuple[str, ...] = ("validation", "test") if learned else ("all", "validation", "test")
+        roles += () if command is controls else ("large",)
+        sub.add_argument("--role", choices=roles, default=roles[0], help="which networks")
         sub.add_argument(
             "--horizon", type=int, nargs="+", action="extend", metavar="T", help="steps of a run; by default all"
         )
         sub.add_argument("--folder", type=Path, default=FOLDER, help="where runs are kept")
         sub.add_argument("--processes", type=int, default=PROCESSES, help="workers")
         sub.add_argument(
-            "--output", type=Path, metavar="FILE", help="where `policy` writes JSON, and `export` its file"
+            "--output", type=Path, metavar="FILE", help="where policies' figures go as JSON, and what `export` writes"
         )
         if command is baselines:
             sub.add_argument("--linear", action="store_true", help="only linear")
         if command is policy:
             sub.add_argument("policies", nargs="+", metavar="POLICY", help="name or path")
-            sub.add_argument("--seeds", type=int, default=len(SEEDS), help="of the policies")
             sub.add_argument("--hidden", action="store_true", help="hide gradients from the policies")
+        if command is controls:
+            sub.add_argument("policy", metavar="POLICY", help="name or path")
+        if learned:
+            sub.add_argument(
+                "--seeds",
+                type=int,
+                default=len(SEEDS) if command is controls else None,
+                help="of each run; by default as many as baselines have",
+            )
     return result
 
 

@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from lrpilot.envs.data.dataset import split
+from lrpilot.envs.data.dataset import Dataset, split
 from lrpilot.envs.data.datasets import load_dataset
 
 HELD_OUT = 512  # samples to tune by, and as many others to score by
@@ -92,11 +92,21 @@ def real(name: str) -> Epochs:
     Args:
         name: A name that `load_dataset` knows.
     """
-    learned, tuning, score = (split(load_dataset(name), part) for part in ("train", "validation", "test"))
+    return in_parts(load_dataset(name))
+
+
+def in_parts(data: Dataset, held_out: int = HELD_OUT) -> Epochs:
+    """Return a data set in three parts that share no sample.
+
+    Args:
+        data: All samples.
+        held_out: Samples to tune by, and to score by, at most.
+    """
+    learned, tuning, score = (split(data, part) for part in ("train", "validation", "test"))
     return Epochs(
         (learned.inputs, learned.targets),
-        (tuning.inputs[:HELD_OUT], tuning.targets[:HELD_OUT]),
-        (score.inputs[:HELD_OUT], score.targets[:HELD_OUT]),
+        (tuning.inputs[:held_out], tuning.targets[:held_out]),
+        (score.inputs[:held_out], score.targets[:held_out]),
     )
 
 

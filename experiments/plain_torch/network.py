@@ -11,7 +11,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 from lrpilot.experiments.plain_torch.data import AbstractData, Batch
 
-Role = Literal["validation", "test"]
+Role = Literal["validation", "test", "large"]
 Loss = Callable[[nn.Module, Batch], Tensor]
 MakeOptimizer = Callable[[Iterable[nn.Parameter], float], Optimizer]
 
@@ -49,21 +49,46 @@ OPTIMIZERS = {
 }
 
 
+class Tuning(NamedTuple):
+    """Which baselines a network has, and how their base LRs are tuned.
+
+    Attributes:
+        tuned: Schedules whose base LR is tuned, of `schedules.TUNED`; linear is the first.
+        untuned: Schedules at the usual LR, and packages.
+        spacing: log2 of the factor between two base LRs of a grid.
+        half: Points of a grid below its middle, and above, before it is extended.
+        linear_tuning_seeds: Those that the base LR of linear is tuned on.
+        tuning_seeds: The same of all others.
+        seeds: Those that are reported, of weights and mini-batches.
+    """
+
+    tuned: tuple[str, ...]
+    untuned: tuple[str, ...]
+    spacing: int
+    half: int
+    linear_tuning_seeds: tuple[int, ...]
+    tuning_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Network:
     """A network and how people train it.
 
     Attributes:
         name: Unique.
-        role: "validation" while a policy is chosen; "test" for what is reported in the end.
+        role: "validation" while a policy is chosen; "test" for what is reported in the end; "large" for the same, of
+            networks whose runs take minutes.
         make: Returns the module with fresh weights.
         data: Returns its data.
-        data_name: What the data are; networks of different roles share none.
+        data_name: What the data are; those for validation share none with others.
         loss: Takes the module and a mini-batch.
         optimizer: One of `OPTIMIZERS`.
         batch: Samples in a mini-batch.
         version: Counts up when a change of the network or its data makes earlier results void.
         long: Whether it is also run for 10,000 steps.
+        horizon: Steps of all its runs; None for those of all networks.
+        tuning: Its baselines; None for those of all networks, `plan.TUNING`.
     """
 
     name: str
@@ -76,6 +101,8 @@ class Network:
     batch: int
     version: int = 1
     long: bool = False
+    horizon: int | None = None
+    tuning: Tuning | None = None
 
     @property
     def usual(self) -> UsualOptimizer:

@@ -1,12 +1,12 @@
-"""Which runs the baselines need: grids of base LRs, extended until the best one is inside, then seeds that count."""
+"""Which runs are needed: grids of base LRs for the baselines, extended until the best one is inside, then seeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lrpilot.experiments.plain_torch.cell import Cell, Result
-from lrpilot.experiments.plain_torch.network import Network
+from lrpilot.experiments.plain_torch.network import Network, Tuning
 from lrpilot.experiments.plain_torch.schedules import PACKAGES, TUNED
 from lrpilot.experiments.plain_torch.store import missing
 
@@ -16,9 +16,18 @@ HALF_GRID = 4  # octaves from the middle of the grid to its ends: nine base LRs,
 MOST = 21  # base LRs that a grid is extended to at most
 LINEAR = "linear"
 UNTUNED = ("linear", "cosine")  # also run at the usual LR
-TUNING_SEEDS = {LINEAR: (100, 101)}
-OTHER_TUNING_SEEDS = (100,)
 SEEDS = (0, 1, 2)
+TUNING = Tuning(
+    tuned=TUNED,
+    untuned=(*UNTUNED, *PACKAGES),
+    spacing=1,
+    half=HALF_GRID,
+    linear_tuning_seeds=(100, 101),
+    tuning_seeds=(100,),
+    seeds=SEEDS,
+)  # of networks that don't say otherwise
+OFF = 2  # octaves that linear must be tuned to on both sides: it is asked what a factor of four costs
+OCTAVES_OFF = (-4, 0, 4)  # log2 of the base LR that a policy begins with, over that of tuned linear
 Results = Mapping[Cell, Result]
 
 
@@ -44,14 +53,29 @@ def units(networks: list[Network], horizons: tuple[int, ...] = (*HORIZONS, LONG)
         for group in groups
         for linear in (True, False)
         for horizon in group
-        for network in networks
-        if horizon in horizons and (horizon != LONG or network.long)
+        for network in at(networks, horizon)
+        if horizon in horizons
     ]
 
 
-def tuning_seeds(schedule: str) -> tuple[int, ...]:
+def at(networks: list[Network], horizon: int) -> list[Network]:
+    """Return the networks that are run for so many steps."""
+    return [n for n in networks if (horizon == n.horizon if n.horizon else n.long or horizon != LONG)]
+
+
+def own_horizons(networks: list[Network]) -> tuple[int, ...]:
+    """Return the horizons of those networks that have one of their own, increasing."""
+    return tuple(sorted({network.horizon for network in networks if network.horizon}))
+
+
+def tuning(network: Network) -> Tuning:
+    """Return which baselines a network has."""
+    return network.tuning or TUNING
+
+
+def tuning_seeds(network: Network, schedule: str) -> tuple[int, ...]:
     """Return the seeds that a schedule's base LR is tuned on."""
-    return TUNING_SEEDS.get(schedule, OTHER_TUNING_SEEDS)
+    return tuning(network).linear_tuning_seeds if schedule == LINEAR else tuning(network).tuning_seeds
 
 
 class Grid(NamedTuple):
@@ -79,13 +103,14 @@ def grid(network: Network, horizon: int, schedule: str, results: Results, middle
         middle: Middle of the grid before it is extended.
 
     Returns:
-        The grid, extended until its best base LR is inside: by two points for linear, of which it is asked what a
-        factor of four costs, by one for others. Where all of the 21 points are used up, the best may be an end.
+        The grid, extended until its best base LR is inside: by a factor of four for linear, of which it is asked what
+        that costs, by one point for others. Where all of the 21 points are used up, the best may be an end.
     """
-    margin = 2 if schedule == LINEAR else 1
-    low, high = middle - HALF_GRID, middle + HALF_GRID
+    spacing = tuning(network).spacing
+    margin = max(OFF, spacing) if schedule == LINEAR else spacing
+    low, high = (middle + side * tuning(network).half * spacing for side in (-1, 1))
     while True:
-        octaves = tuple(range(low, high + 1))
+        octaves = tuple(range(low, high + 1, spacing))
         to_run = missing(_tuning_cells(network, horizon, schedule, octaves), results)
         if to_run:
             return Grid(octaves, None, to_run)
@@ -97,12 +122,31 @@ def grid(network: Network, horizon: int, schedule: str, results: Results, middle
 
 
 def _tuning_cells(network: Network, horizon: int, schedule: str, octaves: tuple[int, ...]) -> list[Cell]:
-    return [cell(network, horizon, schedule, octave, seed) for octave in octaves for seed in tuning_seeds(schedule)]
+    seeds = tuning_seeds(network, schedule)
+    return [cell(network, horizon, schedule, octave, seed) for octave in octaves for seed in seeds]
 
 
 def cell(network: Network, horizon: int, schedule: str, octave: int, seed: int, hidden: bool = False) -> Cell:
     """Return the cell of a run of a network."""
     return Cell(network.name, network.version, horizon, schedule, octave, seed, hidden)
+
+
+def policy_cells(
+    network: Network, horizon: int, fingerprint: str, seeds: Sequence[int], results: Results, hidden: bool = False
+) -> list[Cell]:
+    """Return the cells of a policy from each of its base LRs, in order of `OCTAVES_OFF` and of seeds.
+
+    Args:
+        network: What is trained.
+        horizon: Steps.
+        fingerprint: Of the policy.
+        seeds: Of weights and mini-batches.
+        results: What is known; linear must be tuned there.
+        hidden: Whether gradients are hidden from the policy.
+    """
+    tuned = tuned_octave(network, horizon, LINEAR, results)
+    assert tuned is not None  # linear is run first
+    return [cell(network, horizon, fingerprint, tuned + off, seed, hidden) for off in OCTAVES_OFF for seed in seeds]
 
 
 def tuning_score(network: Network, horizon: int, schedule: str, octave: int, results: Results) -> float:
@@ -142,25 +186,26 @@ def needed(unit: Unit, results: Results) -> Iterator[Cell]:
     if unit.linear or linear.best is None:
         yield from _with_seeds(network, horizon, LINEAR, linear, results)
         return
-    for schedule in TUNED:
+    for schedule in tuning(network).tuned:
         if schedule != LINEAR:
             other = grid(network, horizon, schedule, results, linear.best)
             yield from _with_seeds(network, horizon, schedule, other, results)
-    fixed = [cell(network, horizon, schedule, 0, seed) for schedule in (*UNTUNED, *PACKAGES) for seed in SEEDS]
+    plan = tuning(network)
+    fixed = [cell(network, horizon, schedule, 0, seed) for schedule in plan.untuned for seed in plan.seeds]
     yield from missing(fixed, results)
 
 
 def _with_seeds(network: Network, horizon: int, schedule: str, tried: Grid, results: Results) -> Iterator[Cell]:
     yield from tried.to_run
     if tried.best is not None:
-        scored = [cell(network, horizon, schedule, tried.best, seed) for seed in SEEDS]
+        scored = [cell(network, horizon, schedule, tried.best, seed) for seed in tuning(network).seeds]
         yield from missing(scored, results)
 
 
 def expected_cells(unit: Unit) -> int:
     """Return about how many cells a unit has, for estimates of time."""
-    points = 2 * HALF_GRID + 1
+    plan = tuning(unit.network)
+    points, seeds = 2 * plan.half + 1, len(plan.seeds)
     if unit.linear:
-        return points * len(TUNING_SEEDS[LINEAR]) + len(SEEDS)
-    others = len(TUNED) - 1
-    return others * (points + len(SEEDS)) + len(SEEDS) * (len(UNTUNED) + len(PACKAGES))
+        return points * len(plan.linear_tuning_seeds) + seeds
+    return (len(plan.tuned) - 1) * (points * len(plan.tuning_seeds) + seeds) + seeds * len(plan.untuned)

@@ -1,6 +1,6 @@
 """What the runs say: by how much each schedule's held-out loss is above that of linear tuned for the network."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,16 @@ from lrpilot.experiments.plain_torch.plan import (
     HALF_GRID,
     HORIZONS,
     LINEAR,
-    LONG,
-    SEEDS,
+    TUNING,
     UNTUNED,
     Results,
+    at,
     cell,
     grid,
+    policy_cells,
     tuned_octave,
+    tuning,
     tuning_score,
-    tuning_seeds,
     units,
 )
 from lrpilot.experiments.plain_torch.schedules import PACKAGES, TUNED
@@ -32,9 +33,9 @@ from lrpilot.experiments.stats import interval
 from lrpilot.files import commit
 from lrpilot.policy import load_policy
 
-OCTAVES_OFF = (-4, 0, 4)  # log2 of the base LR that a policy begins with, over that of tuned linear
 USUAL_COSINE = "cosine at the usual LR"
 ONCE = "linear tuned once for all"
+TUNED_ROW = ", tuned"  # behind the name of a schedule
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def report(
     policies: Sequence[str],
     role: Role = "validation",
     horizons: Sequence[int] = HORIZONS,
-    seeds: int = len(SEEDS),
+    seeds: int | None = None,
     hidden: bool = False,
     store: Store | None = None,
     processes: int = PROCESSES,
@@ -103,9 +104,9 @@ def report(
 
     Args:
         policies: Names or paths.
-        role: "validation", or "test" in the end.
-        horizons: Steps.
-        seeds: Of policies.
+        role: "validation", or "test" or "large" in the end.
+        horizons: Steps; those that no network of the role is run for are left out.
+        seeds: Of policies; by default as many as baselines have.
         hidden: Hide gradients from them.
         store: Where runs are kept; by default `runs/plain_torch`.
         processes: Workers.
@@ -118,43 +119,32 @@ def report(
         PolicyError: A policy can't be loaded.
     """
     store, networks = store or Store(), networks_of(role)[:most]
+    horizons = [horizon for horizon in horizons if at(networks, horizon)]
+    seeds = seeds or len(tuning(networks[0]).seeds)
     paths = {load_policy(path).fingerprint: str(path) for path in policies}
     run_units(store, [unit for unit in units(networks, tuple(horizons)) if unit.linear], processes)
     wanted = [
         one
         for horizon in horizons
         for fingerprint in paths
-        for network in _at(networks, horizon)
-        for one in _policy_cells(network, horizon, fingerprint, range(seeds), hidden, store.results)
+        for network in at(networks, horizon)
+        for one in policy_cells(network, horizon, fingerprint, range(seeds), store.results, hidden)
     ]
     run_cells(store, wanted, paths, processes)
     by_horizon = {}
     for horizon in horizons:
         learned = [
-            _learned_row(path, horizon, fingerprint, _at(networks, horizon), range(seeds), hidden, store.results)
+            _learned_row(path, horizon, fingerprint, at(networks, horizon), range(seeds), hidden, store.results)
             for fingerprint, path in paths.items()
         ]
         by_horizon[str(horizon)] = _figures([*learned, *baseline_rows(networks, horizon, store.results)])
     return {"commit": commit(), "role": role, "hidden": hidden, "seeds": seeds, "horizons": by_horizon}
 
 
-def _at(networks: list[Network], horizon: int) -> list[Network]:
-    return [network for network in networks if horizon != LONG or network.long]
-
-
 def _figures(rows: list[Row]) -> list[dict[str, Any]]:
     usual = next((row for row in rows if row.name == USUAL_COSINE), None)
     cosine = dict(zip(usual.networks, usual.excess[0], strict=True)) if usual else {}
     return [vars(row) | row.summary(cosine) for row in rows]
-
-
-def _policy_cells(
-    network: Network, horizon: int, fingerprint: str, seeds: Iterable[int], hidden: bool, results: Results
-) -> list[Any]:
-    """Cells of a policy from each of its base LRs, in order of these and of seeds."""
-    tuned, seeds = tuned_octave(network, horizon, LINEAR, results), list(seeds)
-    assert tuned is not None  # linear is run first
-    return [cell(network, horizon, fingerprint, tuned + off, seed, hidden) for off in OCTAVES_OFF for seed in seeds]
 
 
 def _learned_row(
@@ -168,7 +158,7 @@ def _learned_row(
 ) -> Row:
     by_network = {}
     for network in networks:
-        found = [results[one] for one in _policy_cells(network, horizon, fingerprint, seeds, hidden, results)]
+        found = [results[one] for one in policy_cells(network, horizon, fingerprint, seeds, results, hidden)]
         runs = len(seeds)
         by_network[network.name] = [found[start : start + runs] for start in range(0, len(found), runs)]
     return _row(name + ", gradients hidden" * hidden, by_network, _references(networks, horizon, results))
@@ -204,7 +194,7 @@ def _gap(runs: Sequence[Result], reference: Result, field: str) -> float:
 
 def _found(network: Network, horizon: int, schedule: str, octave: int, results: Results) -> list[Result]:
     """The runs of all seeds that count; none if one is missing."""
-    cells = [cell(network, horizon, schedule, octave, seed) for seed in SEEDS]
+    cells = [cell(network, horizon, schedule, octave, seed) for seed in tuning(network).seeds]
     return [results[one] for one in cells] if all(one in results for one in cells) else []
 
 
@@ -221,19 +211,19 @@ def baseline_rows(networks: list[Network], horizon: int, results: Results) -> li
         horizon: Steps.
         results: What is known.
     """
-    at_horizon = _at(networks, horizon)
+    at_horizon = at(networks, horizon)
     references = _references(at_horizon, horizon, results)
     once = once_for_all(horizon, results)
     runs: dict[str, dict[str, list[Result]]] = {
         **{f"{name} at the usual LR": _by_network(at_horizon, horizon, name, results, 0) for name in UNTUNED},
         **{name: _by_network(at_horizon, horizon, name, results, 0) for name in PACKAGES},
-        **{f"{name}, tuned": _by_network(at_horizon, horizon, name, results, None) for name in TUNED},
+        **{f"{name}{TUNED_ROW}": _by_network(at_horizon, horizon, name, results, None) for name in TUNED},
     }
     if once is not None:
         runs[f"{ONCE}, usual LR × {2.0**once:g}"] = {
-            network.name: [results[cell(network, horizon, LINEAR, once, seed)] for seed in tuning_seeds(LINEAR)]
+            network.name: [results[cell(network, horizon, LINEAR, once, seed)] for seed in TUNING.linear_tuning_seeds]
             for network in at_horizon
-            if network.name in references
+            if network.name in references and network.tuning is None
         }
     rows = {name: {network: [found] for network, found in each.items() if found} for name, each in runs.items()}
     return [_row(name, each, references) for name, each in rows.items() if each.keys() & references.keys()]
@@ -261,9 +251,7 @@ def once_for_all(horizon: int, results: Results) -> int | None:
     Returns:
         log2 of base LR over the usual one, within the grid that all networks have; None if no grid is done.
     """
-    networks = [
-        n for n in _at(networks_of("validation"), horizon) if grid(n, horizon, LINEAR, results).best is not None
-    ]
+    networks = [n for n in at(networks_of("validation"), horizon) if grid(n, horizon, LINEAR, results).best is not None]
     if not networks:
         return None
 

@@ -5,8 +5,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from lrpilot.experiments.plain_torch.report import TUNED_ROW
+
 HEADINGS = ("÷ 16", "× 1", "× 16", "mean [95 %]", "median", "best chk.", "largest (network)", "spread", "ahead", "div.")
 CLEAR = 0.1  # nats that a factor of four must cost in one direction at least
+CLOSE = 0.03  # nats above the best tuned schedule that a policy may be, from each base LR
 
 
 def report_table(rows: list[dict[str, Any]], horizon: str, count: int) -> Table:
@@ -47,6 +50,53 @@ def _line(row: dict[str, Any], count: int) -> list[str]:
         "" if row["ahead_of_cosine"] is None else f"{row['ahead_of_cosine']:.0%}",
         f"{row['diverged']}/{row['runs']}",
     ]
+
+
+def controls_table(rows: list[dict[str, Any]], horizon: str) -> Table:
+    """Return what a policy gains over its controls at one horizon.
+
+    Args:
+        rows: Of `controls.compare_controls()["horizons"][horizon]`, the policy first.
+        horizon: Steps.
+    """
+    count = len(rows[0]["scores"][0])
+    title = (
+        f"{horizon} steps, {count} networks: nats that the policy gains in log held-out loss, by base LR, with 95 % "
+        f"intervals over networks; share of wrong base LRs where it wins; diverged of {rows[0]['runs']} runs by base LR"
+    )
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("over")
+    for heading in (f"{HEADINGS[0]} and {HEADINGS[2]}", "wins", *HEADINGS[:3], "diverged"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        gains = row["gains"]
+        cells = [f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]" for gain in gains.values()]
+        figures = [cells[0], f"{gains['wrong']['win']:.0%}", *cells[1:]] if gains else [""] * 5
+        table.add_row(row["name"], *figures, ", ".join(map(str, row["diverged"])))
+    return table
+
+
+def best_table(rows: list[dict[str, Any]], horizon: str) -> Table:
+    """Return how far each policy is above the best of the tuned schedules, by network and base LR.
+
+    Args:
+        rows: Of `report()["horizons"][horizon]`.
+        horizon: Steps.
+    """
+    tuned = [row for row in rows if row["name"].endswith(TUNED_ROW)]
+    title = f"{horizon} steps: log held-out loss above that of the best of the tuned schedules, nats, by base LR"
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("schedule", "network", "best of the tuned", *HEADINGS[:3], ""):
+        table.add_column(heading, justify="right" if heading in HEADINGS else "left")
+    for row in rows:
+        for network, *excess in zip(row["networks"], *row["excess"], strict=True) if len(row["excess"]) > 1 else ():
+            known = {r["name"]: r["excess"][0][r["networks"].index(network)] for r in tuned if network in r["networks"]}
+            best = min(known, key=known.__getitem__)
+            above = [value - known[best] for value in excess]
+            verdict = f"{'within' if max(above) <= CLOSE else 'not within'} {CLOSE}"
+            of = f"{best.removesuffix(TUNED_ROW)}, of {len(known)}"
+            table.add_row(row["name"], network, of, *(f"{value:+.3f}" for value in above), verdict)
+    return table
 
 
 def check_table(costs: dict[str, tuple[int, float, float, float]], horizon: int) -> Table:

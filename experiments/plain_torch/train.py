@@ -51,7 +51,8 @@ def run(cell: Cell, policy: Policy | None = None) -> Result:
     held_out = _HeldOut(network, model, optimizer, data)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=EXPECTED_WARNINGS)
-        finite = _train(network, cell, model, optimizer, _step(cell, optimizer, policy), data, held_out)
+        scheduler_step = step_of(optimizer, cell.schedule, policy, cell.horizon, cell.hidden)
+        finite = _train(network, cell, model, optimizer, scheduler_step, data, held_out)
     return held_out.result(finite, time.process_time() - begin)
 
 
@@ -76,20 +77,30 @@ def _optimizer(network: Network, cell: Cell, model: nn.Module) -> Optimizer:
     return usual.make(parameters, usual.lr * 2.0**cell.octave)
 
 
-def _step(cell: Cell, optimizer: Optimizer, policy: Policy | None) -> Step:
-    """What is called with the training loss after each step of the optimizer."""
+def step_of(optimizer: Optimizer, schedule: str, policy: Policy | None, horizon: int, hidden: bool) -> Step:
+    """Return what is called with the training loss after each step of the optimizer.
+
+    Args:
+        optimizer: With one parameter group, whose LR is set.
+        schedule: A key of `multiplier`'s, where there is no policy.
+        policy: Where the schedule is a learned one.
+        horizon: Steps.
+        hidden: Whether the policy gets the losses alone.
+    """
     if policy is None:
-        fixed = LambdaLR(optimizer, lambda step: multiplier(cell.schedule, min(step, cell.horizon), cell.horizon))
+        fixed = LambdaLR(optimizer, lambda step: multiplier(schedule, min(step, horizon), horizon))
         return lambda _: fixed.step()
-    learned = LearnedLR(optimizer, policy, horizon=cell.horizon)
-    if not cell.hidden:
-        return learned.step
+    if not hidden:
+        return LearnedLR(optimizer, policy, horizon=horizon).step
+    policy = policy if isinstance(policy, SchedulePolicy) else load_policy(policy)
+    (group,) = optimizer.param_groups
+    by_losses = policy.schedule(group["lr"], horizon)
+    group["lr"] = by_losses.lr
 
-    def without_gradients(loss: Tensor) -> None:
-        optimizer.zero_grad()
-        learned.step(loss)
+    def set_lr(loss: Tensor) -> None:
+        group["lr"] = by_losses(loss.item())
 
-    return without_gradients
+    return set_lr
 
 
 def _train(

@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from lrpilot.agents.evaluate import DIVERGED_SCORE
 from lrpilot.configs import load_recipe
@@ -19,15 +21,18 @@ from lrpilot.experiments.plain_torch import __main__ as command
 from lrpilot.experiments.plain_torch import plan, report, work
 from lrpilot.experiments.plain_torch.cell import Cell, Result, log_ratio
 from lrpilot.experiments.plain_torch.data import Batch, Epochs, Stream
-from lrpilot.experiments.plain_torch.networks import NETWORKS, networks_of
+from lrpilot.experiments.plain_torch.network import Network, parameter_count
+from lrpilot.experiments.plain_torch.networks import NETWORKS, large, networks_of
 from lrpilot.experiments.plain_torch.plan import SEEDS, cell, grid, needed, tuned_octave, units
 from lrpilot.experiments.plain_torch.schedules import PACKAGES, TUNED, multiplier
 from lrpilot.experiments.plain_torch.store import Store
+from lrpilot.experiments.plain_torch.tables import best_table
 from lrpilot.experiments.plain_torch.train import data_of, run
 from lrpilot.policy import load_policy
 
 EVERY = pytest.mark.parametrize("name", NETWORKS)
 SMALL = NETWORKS["shallow MLP"]
+LINEAR = plan.Unit(SMALL, 300, linear=True)
 DIVERGED = round(DIVERGED_SCORE, 4)
 
 
@@ -122,9 +127,8 @@ def test_a_run_that_diverges_scores_log_ten() -> None:
     assert log_ratio(1e-9, 1.0) == pytest.approx(math.log(1e-4), abs=1e-4)
 
 
-def pretend(results: dict[Cell, Result], best: int) -> None:
-    """Run all that linear needs, with the least loss at an octave."""
-    unit = plan.Unit(SMALL, 300, linear=True)
+def pretend(results: dict[Cell, Result], best: int, unit: plan.Unit = LINEAR) -> None:
+    """Run all that a unit needs, with the least loss at an octave."""
     while cells := list(needed(unit, results)):
         results |= {one: Result(*[0.1 * (one.octave - best) ** 2 - 1] * 3, 0.0) for one in cells}
 
@@ -141,6 +145,43 @@ def test_a_grid_is_extended_until_the_best_lr_is_inside(best: int) -> None:
     assert {one.octave for one in needed(plan.Unit(SMALL, 300, False), results) if one.schedule == "WSD"} == set(
         range(tried.best - 4, tried.best + 5)  # type: ignore[operator]
     )
+
+
+def test_large_networks_are_hundreds_of_times_larger_than_micro_networks_and_apart_from_others() -> None:
+    networks = networks_of("large")
+    assert [parameter_count(network.make()) for network in networks] == [1_014_208, 579_194]
+    assert [network.horizon for network in networks] == [*plan.own_horizons(networks)] == [2000, 3000]
+    assert not {network.name for network in networks} & {network.name for network in command.networks_in("all")}
+    chosen_by = {network.data_name for network in networks_of("validation")} | {*load_recipe("universal").data.train}
+    assert not {network.data_name for network in networks} & chosen_by
+
+
+def test_the_gpt_looks_back_alone() -> None:
+    model = NETWORKS["GPT"].make()
+    symbols = torch.zeros(1, large.WINDOW, dtype=torch.int64)
+    first = model(symbols)
+    symbols[0, 20] = 1
+    changed = (model(symbols) - first).abs().amax((0, 2)) > 1e-6
+    assert changed.tolist() == [place >= 20 for place in range(large.WINDOW)]
+
+
+@pytest.mark.parametrize("network", large.NETWORKS, ids=lambda network: network.name)
+def test_large_networks_learn_in_a_few_steps(network: Network) -> None:
+    result = run(cell(network, 6, "warm-up, cosine", -2, 0))
+    assert result.last < 0
+    assert not result.diverged
+
+
+def test_large_networks_have_five_base_lrs_a_factor_of_four_apart_for_each_of_four_schedules() -> None:
+    results: dict[Cell, Result] = {}
+    work_of = units(networks_of("large"), (2000, 3000, 300))
+    assert {(unit.network.name, unit.horizon) for unit in work_of} == {(n.name, n.horizon) for n in large.NETWORKS}
+    for unit in sorted(work_of, key=lambda unit: not unit.linear):
+        pretend(results, -2, unit)
+    by_schedule = [{one.octave for one in results if one.schedule == name} for name in large.TUNING.tuned]
+    assert by_schedule == [{-4, -2, 0, 2, 4}] + 3 * [{-6, -4, -2, 0, 2}]
+    assert len(results) == len(large.NETWORKS) * 4 * (5 + 1)
+    assert [*report.sensitivity([*large.NETWORKS], 2000, results)] == ["GPT"]
 
 
 def test_linear_of_soon_wanted_horizons_comes_first() -> None:
@@ -205,6 +246,47 @@ def test_commands_from_start_to_end(
     assert learned["excess"][2] == pytest.approx([np.mean(scores) - reference], abs=1e-6)
     assert learned["runs"] == 6
     assert learned["largest"] == [SMALL.name, learned["all"][0]]
+
+
+def test_commands_for_large_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(work, "ProcessPoolExecutor", InProcess)
+    small = [
+        replace(NETWORKS[name], role="large", horizon=horizon, tuning=large.TUNING)
+        for name, horizon in (("shallow MLP", 20), ("deep sets", 30))
+    ]
+    for module in (command, report):
+        monkeypatch.setattr(module, "networks_of", lambda role: small if role == "large" else [])
+    common = ["--role", "large", "--folder", str(tmp_path)]
+    output = tmp_path / "report.json"
+    command.main(["baselines", *common])
+    command.main(["policy", "universal", "--horizon", "20", "30", "40", "--output", str(output), *common])
+    command.main(["check", *common])
+    printed = capsys.readouterr().out
+    assert printed.count("above that of the best of the tuned schedules") == 2
+    assert printed.count("of 4") == 2
+    data = json.loads(output.read_text())
+    assert data["seeds"] == 2
+    assert {horizon: rows[0]["networks"] for horizon, rows in data["horizons"].items()} == {
+        "20": ["shallow MLP"],
+        "30": ["deep sets"],
+    }
+
+
+def test_a_policy_is_compared_with_the_best_of_the_tuned_schedules(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"name": "learned", "networks": ["a", "b"], "excess": [[0.0, 0.2], [0.02, 0.0], [-0.1, 0.0]]},
+        {"name": "linear, tuned", "networks": ["a", "b"], "excess": [[0.0, 0.0]]},
+        {"name": "WSD, tuned", "networks": ["a"], "excess": [[-0.01]]},
+        {"name": "cosine at the usual LR", "networks": ["a"], "excess": [[-9.0]]},
+    ]
+    Console(width=170).print(best_table(rows, "20"))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if "learned" in line]
+    assert lines == [
+        "learned a WSD, of 2 +0.010 +0.030 -0.090 within 0.03",
+        "learned b linear, of 1 +0.200 +0.000 +0.000 not within 0.03",
+    ]
 
 
 def test_figures_of_a_row() -> None:
