@@ -1,0 +1,1 @@
+"""What a policy learned, made visible."""
