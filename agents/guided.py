@@ -63,6 +63,8 @@ class GuidedPPO(PPO):
         place, costs = observation[:, seen] * GUIDE_UNIT, observation[:, seen + 1 : seen + GUIDE_SIZE]
         action = policy.mean_action(observation)
         left = 1 - observation[:, policy.signals.index("progress")]  # near the end the reward alone knows
+        if "has_gradient" in policy.signals:  # by losses alone, too
+            left = left * observation[:, policy.signals.index("has_gradient")]
         after = place + self.max_change * action
         too_large = OUTSIDE * (action.abs() - 1).relu()
         return (left * (interpolated(costs, after) + too_large)).mean()
