@@ -5,7 +5,7 @@ knows it predicts returns better, so the policy gradient has less variance; the 
 Source: Pinto et al., "Asymmetric actor critic for image-based robot learning" (2018), arXiv:1710.06542.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -79,11 +79,6 @@ class AsymmetricPolicy(ActorCriticPolicy):
         """Return the actor's mean actions, shape (n,), before they are clipped; differentiable."""
         mean: Tensor = self._actor()(observation[:, : len(self.signals)])
         return mean[:, 0]
-
-    def actor_now(self) -> Callable[[Tensor], Tensor]:
-        """Return `mean_action` of the actor as it is now, whatever becomes of it; not differentiable."""
-        actor, seen = deepcopy(self._actor()).requires_grad_(False), len(self.signals)
-        return lambda observation: actor(observation[:, :seen])[:, 0]
 
     def actor_parameters(self) -> list[nn.Parameter]:
         """Return what determines mean actions."""

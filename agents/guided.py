@@ -6,10 +6,6 @@ cost least: the costs of the LRs that were tried, between them linearly, average
 The actor never sees the costs; what it learns is to infer from losses and gradients where the right LR is. PPO has the
 last word, since its reward is what runs really end with: the weight of the guidance falls to a tenth.
 
-By losses alone the right LR can hardly be inferred, and the LR that is best on average is far too high on some
-problems. The best answer is a slow climb, which no single LR that was tried tells of. So there is no guidance where no
-gradients are seen: there the actor is held where PPO left it.
-
 Training by what only the simulator knows: Vapnik and Vashist, "Learning using privileged information" (2009); with the
 student's own states: Ross et al. (2011), arXiv:1011.0686.
 """
@@ -27,7 +23,6 @@ LARGEST_COST = 1.5  # nats; one LR that ruins a run is as bad as another
 SLOPE = 0.05  # nats of cost a nat of distance from the best LR, so that even flat costs have a direction
 OUTSIDE = 0.02  # the same of actions above 1, which count as 1
 BEYOND = 0.3  # the same outside the LRs that were tried
-HELD = 10.0  # weight of squared changes of actions that no gradients are seen for
 
 
 class GuidedPPO(PPO):
@@ -50,36 +45,27 @@ class GuidedPPO(PPO):
         policy = self.policy
         assert isinstance(policy, AsymmetricPolicy)
         weight = self.weight * (0.1 + 0.9 * self._current_progress_remaining)
-        actor, left_by_ppo = policy.actor_parameters(), policy.actor_now()
+        actor = policy.actor_parameters()
         costs = []
         for _ in range(self.n_epochs):
             for batch in self.rollout_buffer.get(self.batch_size):
-                seen, action = batch.observations, policy.mean_action(batch.observations)
-                sighted = self._sighted(policy, seen)
-                cost = (sighted * self._cost(policy, seen, action)).mean()
-                held = ((1 - sighted) * (action - left_by_ppo(seen)).square()).mean()
+                cost = self._cost(policy, batch.observations)
                 policy.optimizer.zero_grad()
-                (weight * cost + HELD * held).backward()  # type: ignore[no-untyped-call]
+                (weight * cost).backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(actor, self.max_grad_norm)
                 policy.optimizer.step()
                 costs.append(float(cost.detach()))
         self.logger.record("train/guidance_cost", float(np.mean(costs)))
 
-    @staticmethod
-    def _sighted(policy: AsymmetricPolicy, observation: Tensor) -> Tensor:
-        """1 where an observation shows gradients, else 0, shape (n,)."""
-        if "has_gradient" not in policy.signals:
-            return torch.ones(len(observation))
-        return observation[:, policy.signals.index("has_gradient")]
-
-    def _cost(self, policy: AsymmetricPolicy, observation: Tensor, action: Tensor) -> Tensor:
-        """Expected cost of the LRs that actions lead to, shape (n,)."""
+    def _cost(self, policy: AsymmetricPolicy, observation: Tensor) -> Tensor:
+        """Expected cost of the LRs that the actor's mean actions lead to, averaged over a minibatch (n, …)."""
         seen = len(policy.signals)
         place, costs = observation[:, seen] * GUIDE_UNIT, observation[:, seen + 1 : seen + GUIDE_SIZE]
+        action = policy.mean_action(observation)
         left = 1 - observation[:, policy.signals.index("progress")]  # near the end the reward alone knows
         after = place + self.max_change * action
         too_large = OUTSIDE * (action.abs() - 1).relu()
-        return left * (interpolated(costs, after) + too_large)
+        return (left * (interpolated(costs, after) + too_large)).mean()
 
 
 def interpolated(costs: Tensor, place: Tensor) -> Tensor:

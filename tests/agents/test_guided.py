@@ -101,22 +101,14 @@ def test_guidance_lowers_the_expected_cost_and_reads_no_cost_in_use(recipe: Reci
     policy = model.policy
     assert isinstance(policy, AsymmetricPolicy)
 
-    seen_by_all = next(model.rollout_buffer.get()).observations
-    sighted = model._sighted(policy, seen_by_all) > 0
+    def cost() -> float:
+        batch = next(model.rollout_buffer.get())
+        return float(model._cost(policy, batch.observations).detach())
 
-    @torch.no_grad()
-    def cost_and_actions() -> tuple[float, torch.Tensor]:
-        action = policy.mean_action(seen_by_all)
-        return float(model._cost(policy, seen_by_all, action)[sighted].mean()), action
-
-    assert 0.2 < float(sighted.float().mean()) < 0.95
-    before, held = cost_and_actions()
+    before = cost()
     for _ in range(5):
         model._guide()
-    after, action = cost_and_actions()
-    assert after < before - 0.01
-    changed = (action - held).abs()
-    assert changed[~sighted].mean() < 0.3 * changed[sighted].mean()  # by losses alone PPO has the only word
+    assert cost() < before - 0.01
     seen = len(recipe.signals)
     observation = torch.zeros(1, seen + GUIDE_SIZE)
     changed = observation + torch.cat([torch.zeros(seen), torch.ones(GUIDE_SIZE)])
