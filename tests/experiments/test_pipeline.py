@@ -17,7 +17,7 @@ from lrpilot.experiments.pipeline import compare_policies, train_agent
 from lrpilot.experiments.plain_torch import report, work
 from lrpilot.experiments.plain_torch.networks import NETWORKS
 from lrpilot.policy import SchedulePolicy, load_policy
-from tests.experiments.test_plain_torch import InProcess
+from tests.experiments.in_process import InProcess
 
 SMALL = ["ppo.iterations=1", "ppo.parallel=12", "ppo.replicas=3", "ppo.processes=1", "decisions.decisions=10"]
 SMALL += ["validation.problems=8", "horizon=20", "comparison.processes=1"]

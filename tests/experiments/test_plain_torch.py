@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +26,7 @@ from lrpilot.experiments.plain_torch.store import Store
 from lrpilot.experiments.plain_torch.tables import best_table
 from lrpilot.experiments.plain_torch.train import data_of, run
 from lrpilot.policy import load_policy
+from tests.experiments.in_process import InProcess
 
 EVERY = pytest.mark.parametrize("name", NETWORKS)
 SMALL = NETWORKS["shallow MLP"]
@@ -205,18 +203,6 @@ def test_a_store_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytes
     later.add(cell(SMALL, 300, load_policy("nmf").fingerprint, 0, 0), result)
     assert later.export(tmp_path / "baselines.json") == 2
     assert Store(tmp_path / "other", tmp_path / "baselines.json").results.keys() == {one, one._replace(seed=1)}
-
-
-class InProcess(Executor):
-    """In place of worker processes."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(function(*args, **kwargs))
-        return future
 
 
 def test_commands_from_start_to_end(

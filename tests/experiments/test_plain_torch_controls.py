@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from lrpilot.experiments.plain_torch.plan import cell, tuned_octave
 from lrpilot.experiments.plain_torch.store import Store
 from lrpilot.experiments.state_blind import TIMED, blindfolded
 from lrpilot.policy import SchedulePolicy, load_policy
+from tests.experiments.in_process import InProcess
 
 SMALL = NETWORKS["shallow MLP"]
 HORIZON = 60
@@ -90,18 +89,6 @@ def test_it_is_told_how_the_state_blind_agent_was_trained_otherwise(recipe: Reci
     assert controls.differences(policy, trained_by(blindfolded(recipe), policy_maker)) == []
     longer = load_recipe("universal", [*OVERRIDES, "ppo.iterations=99", "seed=5", "comparison.networks=1"])
     assert controls.differences(policy, trained_by(longer, policy_maker)) == ["ppo.iterations", "seed"]
-
-
-class InProcess(Executor):
-    """In place of worker processes."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(function(*args, **kwargs))
-        return future
 
 
 def test_the_command_from_start_to_end(
