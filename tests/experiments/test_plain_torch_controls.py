@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from lrpilot.configs.load import dump
 from lrpilot.experiments.plain_torch import __main__ as command
 from lrpilot.experiments.plain_torch import controls, work
 from lrpilot.experiments.plain_torch.networks import NETWORKS
-from lrpilot.experiments.plain_torch.plan import cell, tuned_octave
+from lrpilot.experiments.plain_torch.plan import Results, cell, tuned_octave
 from lrpilot.experiments.plain_torch.store import Store
 from lrpilot.experiments.state_blind import TIMED, blindfolded
 from lrpilot.policy import SchedulePolicy, load_policy
@@ -116,7 +117,15 @@ def test_the_command_from_start_to_end(
     rows = data["horizons"][str(HORIZON)]["rows"]
     assert [row["name"] for row in rows] == NAMES
     assert len({row["fingerprint"] for row in rows}) == len(NAMES)
-    results = Store(tmp_path, None).results
+    check_rows(rows, Store(tmp_path, None).results)
+    monkeypatch.setattr(work, "ProcessPoolExecutor", None)  # nothing may be run again
+    monkeypatch.setattr(controls, "evaluate", None)
+    monkeypatch.setattr(controls, "untrained", None)
+    command.main([*arguments, "--output", str(output)])
+    assert json.loads(output.read_text()) == data
+
+
+def check_rows(rows: list[dict[str, Any]], results: Results) -> None:
     octave = tuned_octave(SMALL, HORIZON, "linear", results)
     assert octave is not None
     for row in rows:
@@ -130,8 +139,3 @@ def test_the_command_from_start_to_end(
         if row["gains"]:
             gains = [gain["mean"] for gain in row["gains"].values()]
             assert gains == pytest.approx([(ahead[0] + ahead[2]) / 2, *ahead], abs=1e-5)
-    monkeypatch.setattr(work, "ProcessPoolExecutor", None)  # nothing may be run again
-    monkeypatch.setattr(controls, "evaluate", None)
-    monkeypatch.setattr(controls, "untrained", None)
-    command.main([*arguments, "--output", str(output)])
-    assert json.loads(output.read_text()) == data
