@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import create_mlp
 from torch import Tensor, nn
@@ -102,6 +104,18 @@ class AsymmetricPolicy(ActorCriticPolicy):
         first, progress = hidden[0], self.signals.index("progress")
         first.weight[0, 0], first.weight[0, progress], first.bias[0] = 0.0, SHARP / until, -SHARP
         last.weight[0, 0], last.bias[0] = -action / 2, action / 2
+
+    @torch.no_grad()
+    def begin_as(self, layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
+        """Set the untrained actor to that of an exported policy.
+
+        Args:
+            layers: Weights (outputs, inputs) and biases (outputs,) of its layers, of the same widths.
+        """
+        mine = (layer for layer in self._actor() if isinstance(layer, nn.Linear))
+        for layer, (weight, bias) in zip(mine, layers, strict=True):
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
 
     @torch.no_grad()
     def average(self, iteration: int) -> None:

@@ -26,11 +26,11 @@ from stable_baselines3.common.utils import set_random_seed
 from lrpilot.agents import tensorboard_log
 from lrpilot.agents.asymmetric import AsymmetricPolicy
 from lrpilot.agents.evaluate import Episodes, act_by, evaluate
-from lrpilot.agents.export import export
+from lrpilot.agents.export import check_control, export
 from lrpilot.agents.guided import GuidedPPO
 from lrpilot.agents.problem_sets import role_seed, training_pool
 from lrpilot.agents.run import Run
-from lrpilot.configs import Recipe
+from lrpilot.configs import ConfigError, Recipe
 from lrpilot.configs.load import dump
 from lrpilot.envs.families import FAMILIES
 from lrpilot.envs.shells.sb3_env import BatchedVecEnv
@@ -103,10 +103,27 @@ def new_model(recipe: Recipe, env: BatchedVecEnv) -> GuidedPPO:
     )
     model.guide_by(ppo.guidance, recipe.decisions.max_change)
     assert isinstance(model.policy, AsymmetricPolicy)
-    model.policy.begin_with(ppo.first_action, ppo.first_until)
+    if ppo.begin_as is None:
+        model.policy.begin_with(ppo.first_action, ppo.first_until)
+    else:
+        model.policy.begin_as(_first_policy(ppo.begin_as, recipe).layers)
     model.policy.average(0)
     torch.set_num_threads(threads)
     return model
+
+
+def _first_policy(name: str, recipe: Recipe) -> SchedulePolicy:
+    """Load the policy that training begins with; it must see and act as the recipe says."""
+    policy = load_policy(name)
+    check_control(policy, recipe.decisions)
+    widths = tuple(len(bias) for _, bias in policy.layers[:-1])
+    for key, wanted, own in (
+        ("signals", recipe.signals, tuple(policy.card["signals"])),
+        ("ppo.net", recipe.ppo.net, widths),
+    ):
+        if wanted != own:
+            raise ConfigError(f"ppo.begin_as is {name!r}, whose {key} are {list(own)}, not {list(wanted)}: set {key}")
+    return policy
 
 
 class _Iterations(BaseCallback):

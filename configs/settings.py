@@ -55,6 +55,7 @@ class PPOSettings(Section):
     clip_range: float = Field(gt=0, description="PPO's clipping range of the probability ratio")
     net: tuple[int, ...] = Field(min_length=1, description="hidden layers of policy and value network, tanh")
     log_std: float = Field(description="log of the exploration noise at the start, in units of the action")
+    begin_as: str | None = Field(None, description="policy that training begins with, a name or a path")
     first_action: float = Field(ge=-1, le=1, description="mean action of the untrained policy")
     first_until: float | None = Field(None, gt=0, lt=1, description="share of the horizon around which that falls to 0")
 

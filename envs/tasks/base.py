@@ -28,6 +28,26 @@ class TriedLRs(NamedTuple):
     costs: Floats
 
 
+LEAST_RATIO, LARGEST_RATIO = 3e-3, 10.0  # of objectives, beyond which one is as good or bad as another
+
+
+def tried_costs(objective: Floats, initial: Floats, replicas: int) -> Floats:
+    """Return what each of the LRs `TRIED` costs in G problems; see `TriedLRs`.
+
+    Args:
+        objective: At the end of a run with each LR, shape (G·n,), those of a problem after each other.
+        initial: At their start, shape (G·n,).
+        replicas: R, how many successive runs each problem has.
+
+    Returns:
+        Shape (G·R, n).
+    """
+    ratio = np.nan_to_num(objective / initial, nan=np.inf)
+    ended = np.log(ratio.clip(LEAST_RATIO, LARGEST_RATIO)).reshape(-1, len(TRIED))
+    costs: Floats = (ended - ended.min(1, keepdims=True)).repeat(replicas, 0)
+    return costs
+
+
 class AbstractTask(ABC):
     """B training runs side by side, each with its own data, initialisation and noise.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lrpilot.arrays import Floats
 from lrpilot.displacement import DisplacementCosines
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import AbstractTask, TriedLRs
 
 
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -58,6 +58,10 @@ class AbstractCompositeTask(AbstractTask):
     test_loss = _over_parts("test_loss", np.concatenate)
     set_lr_error = _over_parts("set_lr_error", lambda _: None)
     hidden = _over_parts("hidden", np.concatenate)
+
+    def tried_lrs(self, horizon: int) -> TriedLRs:
+        """Return what other LRs would end with; see `AbstractTask.tried_lrs`."""
+        return TriedLRs(*map(np.concatenate, zip(*(part.tried_lrs(horizon) for part in self.parts), strict=True)))
 
 
 class AbstractWrapper(AbstractCompositeTask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from lrpilot.configs import Recipe, load_recipe
 from lrpilot.envs.families import make_process
 from lrpilot.envs.process import GUIDE_SIZE, GUIDE_UNIT
 from lrpilot.envs.shells.sb3_env import BatchedVecEnv
-from lrpilot.envs.tasks.base import TRIED
+from lrpilot.envs.tasks.base import TRIED, AbstractTask
 from lrpilot.envs.tasks.micro.problems import MicroProblems
 from lrpilot.envs.tasks.micro.task import MicroTask
+from lrpilot.envs.tasks.nets.problems import NetProblems
+from lrpilot.envs.tasks.nets.task import NetTask
 
 COSTS = torch.tensor([[9.0, 1.0, 0.5, 0.0, 0.25, 1.0, 9.0, 9.0]])
 SPACING = TRIED[1] - TRIED[0]
@@ -55,9 +58,17 @@ def test_costs_have_a_slope_towards_the_best_lr_everywhere() -> None:
     assert (place.grad.sign() == (place.detach() - float(TRIED[3])).sign())[off].all()
 
 
-def test_lrs_that_are_tried_leave_the_task_as_it_was() -> None:
-    problems = MicroProblems(classes=("perceptron",), optimizers=("sgd",))
-    tasks = [MicroTask(problems, 6, (), 2) for _ in range(2)]
+def micro_task() -> AbstractTask:
+    return MicroTask(MicroProblems(classes=("perceptron",), optimizers=("sgd",)), 6, (), 2)
+
+
+def net_task() -> AbstractTask:
+    return NetTask(NetProblems(alike=2, data=("digits_flat",), architectures=("mlp",), samples=(32, 90)), 6, (), 2)
+
+
+@pytest.mark.parametrize("make", [micro_task, net_task])
+def test_lrs_that_are_tried_leave_the_task_as_it_was(make: Callable[[], AbstractTask]) -> None:
+    tasks = [make() for _ in range(2)]
     for task in tasks:
         task.reset(np.random.default_rng(4))
     tried = tasks[0].tried_lrs(40)
@@ -67,8 +78,24 @@ def test_lrs_that_are_tried_leave_the_task_as_it_was() -> None:
     assert tried.costs.shape == (6, len(TRIED))
     np.testing.assert_array_equal(tried.costs.min(1), 0)
     np.testing.assert_array_equal(tried.costs[::2], tried.costs[1::2])  # replicas
-    np.testing.assert_allclose(np.exp(tried.base), tasks[0].lr_error)
     assert tried.costs.max() > 0.1
+    right = tasks[0].reference() / np.exp(tried.base)
+    errors = np.exp(TRIED[[0, 3, 0, 3, 0, 3]])
+    for task in tasks[1:]:
+        task.reset(np.random.default_rng(4))
+        task.set_lr_error(errors)
+        np.testing.assert_allclose(task.reference(), right * errors)
+        initial = task.objective()
+        for step in range(40):
+            task.sgd_step(task.reference() * (1 - step / 40))
+        np.testing.assert_allclose(
+            np.subtract(*np.log(task.objective() / initial).reshape(3, 2).T),
+            np.subtract(*tried.costs[::2, [0, 3]].T),
+            atol=1e-4,
+        )
+
+
+def test_a_task_that_cannot_try_lrs_says_what_to_set() -> None:
     with pytest.raises(ValueError, match=r"NMFTask can't try LRs .* set ppo\.guidance to 0"):
         make_process("nmf", 2, guided=True).reset()
 

@@ -76,6 +76,23 @@ def test_a_policy_that_acts_in_another_way_than_runs_are_made_is_refused(recipe:
         check_control(changing, recipe.decisions)
 
 
+def test_training_begins_with_a_policy_that_sees_and_acts_alike(recipe: Recipe, tmp_path: Path) -> None:
+    first = export(model_of(recipe), "nmf", recipe.decisions)
+    path = tmp_path / "first.safetensors"
+    first.save(path)
+    seed = recipe.model_copy(update={"seed": 9, "ppo": recipe.ppo.model_copy(update={"begin_as": str(path)})})
+    begun = export(model_of(seed), "nmf", recipe.decisions)
+    for (weight, bias), (own_weight, own_bias) in zip(begun.layers, first.layers, strict=True):
+        np.testing.assert_array_equal(weight, own_weight)
+        np.testing.assert_array_equal(bias, own_bias)
+    for key, value in (("signals", recipe.signals[:-1]), ("ppo.net", (8,))):
+        changed = {"ppo": seed.ppo.model_copy(update={"net": value})} if key == "ppo.net" else {key: value}
+        with pytest.raises(ConfigError, match=rf"ppo.begin_as is .*first.safetensors', whose {key} are .* set {key}"):
+            model_of(seed.model_copy(update=changed))
+    with pytest.raises(PolicyError, match=r"set decisions.decisions=10"):
+        model_of(seed.model_copy(update={"decisions": replace(recipe.decisions, decisions=11)}))
+
+
 def test_the_actor_does_not_see_the_hidden_state(recipe: Recipe) -> None:
     model = model_of(recipe)
     observation = np.zeros((2, len(recipe.signals) + 5), dtype=np.float32)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpilot.arrays import Floats, Weights
-from lrpilot.envs.tasks.base import TRIED, AbstractTask, TriedLRs
+from lrpilot.envs.tasks.base import TRIED, AbstractTask, TriedLRs, tried_costs
 from lrpilot.envs.tasks.micro.base_lr import guessed_lr
 from lrpilot.envs.tasks.micro.model import BatchedModel
 from lrpilot.envs.tasks.micro.networks import NETWORKS
@@ -21,7 +21,6 @@ from lrpilot.envs.tasks.micro.structure import Structure, draw_structure
 from lrpilot.envs.tasks.optimizers import OPTIMIZERS, SIGN_LIKE, AbstractOptimizer, Hyper
 
 DATA = ("wine", "breast_cancer", "digits")  # real tables, if none are named
-LEAST_RATIO, LARGEST_RATIO = 3e-3, 10.0  # of objectives, beyond which one is as good or bad as another
 EVALUATED = 32  # runs in one call without gradients
 _OF_RUN = ("parameters", "gradient", "lr_error", "initial", "_objective")
 
@@ -192,9 +191,7 @@ class MicroTask(AbstractTask):
         lr = (tried._repeated(self.guess).view(-1, len(TRIED)) * torch.from_numpy(np.exp(TRIED))).flatten().numpy()
         for step in range(horizon):
             tried.sgd_step(lr * (1 - step / horizon))
-        ratio = np.nan_to_num(tried.objective() / tried.initial.numpy(), nan=np.inf)
-        ended = np.log(ratio.clip(LEAST_RATIO, LARGEST_RATIO)).reshape(-1, len(TRIED))
-        costs = (ended - ended.min(1, keepdims=True)).repeat(self.replicas, 0)
+        costs = tried_costs(tried.objective(), tried.initial.numpy(), self.replicas)
         return TriedLRs(self.lr_error.log().numpy(), costs)
 
     def objective(self) -> Floats:

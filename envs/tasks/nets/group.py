@@ -1,5 +1,6 @@
 """Runs of one network structure on one data set, side by side: all parameters in one tensor."""
 
+from copy import copy
 from math import prod
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from lrpilot.arrays import Floats, Weights
 from lrpilot.envs.data.dataset import Dataset
-from lrpilot.envs.tasks.base import AbstractTask
+from lrpilot.envs.tasks.base import TRIED, AbstractTask, TriedLRs, tried_costs
 from lrpilot.envs.tasks.nets.mini_batches import Loader, augment
 from lrpilot.envs.tasks.nets.problems import NetBatch, NetProblems, Structure, draw_batch, part_of
 from lrpilot.envs.tasks.nets.right_lr import right_lr
@@ -56,10 +57,14 @@ class NetGroup(AbstractTask):
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         self.loader = Loader(self.batch.sizes, self.batch.samples.shape[1], structure.batch, generator)
         self.right_lr = self._measure()
+        self._start()
+
+    def _start(self) -> None:
+        """Begin all problems with all replicas."""
         self.lr_error = self._repeated(self.batch.lr_error).clone()
         self.parameters = self._repeated(self.batch.start).clone()
         self.gradient = torch.zeros_like(self.parameters)
-        self.optimizer = self._optimizer(self.batch, replicas)
+        self.optimizer = self._optimizer(self.batch, self.replicas)
         self.batch_size = len(self.parameters)
         self._objective = torch.zeros(self.batch_size, dtype=torch.float64)
         self.stale = torch.ones(self.batch_size, dtype=torch.bool)
@@ -96,12 +101,28 @@ class NetGroup(AbstractTask):
 
     def reference(self) -> Floats:
         """Return the base LR, shape (B,), per step: right LR × error, × (1 − momentum) for SGD; constant over a run."""
+        return _array(self._guess() * self.lr_error)
+
+    def _guess(self) -> Tensor:
+        """LR that seems right for each run, shape (B,), per step."""
         reach = torch.ones(()) if self.structure.optimizer in ADAMS else 1 - self._repeated(self.batch.momentum)
-        return _array(self.right_lr * self.lr_error * reach)
+        return self.right_lr * reach
 
     def set_lr_error(self, error: Floats) -> None:
         """Set how wrong the base LRs are; see `AbstractTask.set_lr_error`."""
         self.lr_error = torch.from_numpy(np.array(error, dtype=np.float64))
+
+    def tried_lrs(self, horizon: int) -> TriedLRs:
+        """Return what a linear decay to zero ends with from each of the LRs `TRIED`; see `AbstractTask.tried_lrs`."""
+        tried = copy(self)
+        tried.replicas, tried.loader = len(TRIED), self.loader.clone()
+        tried._start()
+        tried.lr_error = torch.from_numpy(np.tile(np.exp(TRIED), len(self.batch.sizes)))
+        lr = tried.reference()
+        for step in range(horizon):
+            tried.sgd_step(lr * (1 - step / horizon))
+        costs = tried_costs(tried.objective(), _array(tried.initial), self.replicas)
+        return TriedLRs(_array(self.lr_error.log()), costs)
 
     def hidden(self) -> Floats:
         """Return logs of LR error, samples, 1 − momentum, objective over start, batch, P; AdamW, noise; (B, 8)."""

@@ -1,5 +1,8 @@
 """Mini-batches for several training sets of different size, in one tensor, and their augmentation."""
 
+from copy import copy
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -35,6 +38,13 @@ class Loader:
         """
         self.sizes[slots] = sizes
         self._position[slots] = sizes
+
+    def clone(self) -> Self:
+        """Return a loader of the same mini-batches from here on; the two don't disturb each other."""
+        other = copy(self)
+        other.generator, other._order = self.generator.clone_state(), self._order.clone()
+        other.sizes, other._position = self.sizes.clone(), self._position.clone()
+        return other
 
     def draw(self) -> Tensor:
         """Return the next mini-batch of each set, as positions below its size, shape (G, batch)."""
