@@ -112,10 +112,10 @@ def _run_policies(result: Comparison, policies: Sequence[SchedulePolicy]) -> Non
 
 
 def untrained(recipe: Recipe) -> SchedulePolicy:
-    """Return the policy as it was before training."""
-    alone = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"processes": 1})})
+    """Return the policy that a recipe begins with if there is none to begin with."""
+    alone = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"processes": 1, "begin_as": None})})
     env = BatchedVecEnv(make_process(alone, "train", recipe.ppo.parallel), True, signals=recipe.signals)
-    return export(new_model(recipe, env), "untrained", recipe.decisions)
+    return export(new_model(alone, env), "untrained", recipe.decisions)
 
 
 def replay(mean: Floats) -> Act:

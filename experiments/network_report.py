@@ -27,11 +27,12 @@ from lrpilot.experiments.networks import (
 )
 from lrpilot.experiments.stats import Paired, paired
 from lrpilot.files import commit, write_json
-from lrpilot.policy import SchedulePolicy
+from lrpilot.policy import SchedulePolicy, load_policy
 
 AS_GOOD, BETTER = 0.01, -0.02  # log test loss over a rival's: at most 1 % above it; more than 2 % below it
 HIDDEN = "the same, gradients and weights hidden"
 UNTRAINED, REPLAY = "control: untrained policy", "control: replay of the mean schedule"
+FIRST = "the policy that training began with"
 PACEMAKER = "cosine"  # whose final loss is to be reached
 
 
@@ -61,6 +62,8 @@ def compare_on_networks(
     networks = recipe.comparison.test_problems // SCORED
     acts = {f"{LEARNED} {index}": act_by(policy) for index, policy in enumerate(policies)}
     acts[UNTRAINED] = act_by(untrained(recipe))
+    if recipe.ppo.begin_as is not None:
+        acts[FIRST] = act_by(load_policy(recipe.ppo.begin_as))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         reads = policies[0].reads_gradients and recipe.decisions.loss_only < 1
@@ -160,7 +163,7 @@ def show(results: NetworkResults, console: Console) -> None:
         table.add_row(family, f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
     for family, runs in results.tuned_once.items():
         table.add_row(f"{family}, tuned once for all", f"{runs.final.mean():+.3f}", *_against(results, runs.final[0]))
-    for name in (name for name in (HIDDEN, UNTRAINED, REPLAY) if name in results.learned):
+    for name in (name for name in (HIDDEN, FIRST, UNTRAINED, REPLAY) if name in results.learned):
         runs = results.learned[name]
         table.add_row(name, f"{runs.final.mean():+.3f}", *_against(results, runs.final))
     console.print(table)

@@ -60,8 +60,14 @@ def kept(env: str) -> Path:
 
 
 def blindfolded(recipe: Recipe) -> Recipe:
-    """Return a recipe whose agent sees the time and its own LR, and is the same otherwise."""
-    return recipe.model_copy(update={"signals": BLIND if recipe.decisions.first_interval is None else TIMED})
+    """Return a recipe whose agent sees the time and its own LR, and is the same otherwise.
+
+    Where training begins with a shipped policy, it begins with the blind agent of that one instead.
+    """
+    first = recipe.ppo.begin_as
+    ppo = recipe.ppo if first is None else recipe.ppo.model_copy(update={"begin_as": str(kept(first))})
+    signals = BLIND if recipe.decisions.first_interval is None else TIMED
+    return recipe.model_copy(update={"signals": signals, "ppo": ppo})
 
 
 def train_blind(recipe: Recipe, root: Path, console: Console) -> SchedulePolicy:
