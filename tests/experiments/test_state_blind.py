@@ -51,6 +51,13 @@ def test_blind_agents_begin_as_blind_agents() -> None:
     assert blind.ppo.model_copy(update={"begin_as": "universal"}) == recipe.ppo
 
 
+def test_blind_agents_begin_as_blind_agents() -> None:
+    recipe = load_recipe("cnn", ["ppo.begin_as=universal"])
+    ppo = blindfolded(recipe).ppo
+    assert ppo.begin_as == str(state_blind.kept("universal"))
+    assert ppo.model_copy(update={"begin_as": "universal"}) == recipe.ppo
+
+
 @pytest.mark.parametrize(("name", "overrides", "seen"), [("nmf", SMALL, BLIND), ("universal", MICRO, TIMED)])
 def test_a_blind_agent_is_trained_once_and_sees_no_loss(
     name: str, overrides: list[str], seen: tuple[str, ...], tmp_path: Path, quiet: Console
