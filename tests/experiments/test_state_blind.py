@@ -34,21 +34,12 @@ def two(recipe: Recipe, policy_maker: Callable[..., SchedulePolicy]) -> tuple[Sc
     return policy_maker(0, **card), policy_maker(1, signals=list(BLIND), **card)
 
 
-@pytest.mark.parametrize(("name", "seen"), [("universal", TIMED), ("nmf", BLIND)])
+@pytest.mark.parametrize(("name", "seen"), [("universal", TIMED), ("cnn", BLIND), ("nmf", BLIND)])
 def test_blindfolded_recipes_differ_in_what_is_seen_alone(name: str, seen: tuple[str, ...]) -> None:
     recipe = load_recipe(name)
     blind = blindfolded(recipe)
     assert blind.signals == seen
     assert blind.model_copy(update={"signals": recipe.signals}) == recipe
-
-
-def test_blind_agents_begin_as_blind_agents() -> None:
-    recipe = load_recipe("cnn")
-    blind = blindfolded(recipe)
-    assert blind.signals == TIMED
-    assert recipe.ppo.begin_as == "universal"
-    assert blind.ppo.begin_as == str(state_blind.kept("universal"))
-    assert blind.ppo.model_copy(update={"begin_as": "universal"}) == recipe.ppo
 
 
 def test_blind_agents_begin_as_blind_agents() -> None:
